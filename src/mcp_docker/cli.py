@@ -1,0 +1,110 @@
+"""The command line: flags and subcommands -> settings -> a transport."""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from mcp_docker import __version__
+from mcp_docker.errors import SettingsError
+
+EX_CONFIG = 78
+
+
+def main() -> None:
+    """Entry point of the `mcp-docker` command. Exit status 78 for settings that can't be honoured."""
+    arguments = _parser().parse_args()
+    try:
+        status = _run(arguments)
+    except SettingsError as error:
+        for problem in error.problems:
+            print(f"mcp-docker: {problem}", file=sys.stderr)  # noqa: T201
+        status = EX_CONFIG
+    except KeyboardInterrupt:
+        status = 130
+    sys.exit(status)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="mcp-docker", description="MCP server for the Docker Engine. Without a subcommand it serves."
+    )
+    parser.add_argument("--version", action="version", version=f"mcp-docker {__version__}")
+    parser.add_argument(
+        "--transport", choices=["stdio"], default="stdio", help="how clients reach it (default: stdio)"
+    )
+    parser.add_argument(
+        "--read-only", action="store_true", help="only tools that read (SAFE), whatever the settings say"
+    )
+    parser.add_argument("--env-file", type=Path, metavar="FILE", help="read settings from this file too")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    commands.add_parser("doctor", help="which engine is found, and what to do if none is")
+    commands.add_parser("tools", help="which tools are enabled, and why the others are not")
+    call = commands.add_parser("call", help="run one tool as a client would")
+    call.add_argument("tool", metavar="TOOL")
+    call.add_argument(
+        "arguments", metavar="JSON", nargs="?", default="{}", help="arguments as a JSON object (default: {})"
+    )
+    return parser
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from mcp_docker import logs
+    from mcp_docker.engine import Engine
+    from mcp_docker.pipeline import Pipeline
+    from mcp_docker.registry import Registry
+    from mcp_docker.settings import load, unheeded
+
+    flags: dict[str, Any] = {"safety_allow_moderate_operations": False} if arguments.read_only else {}
+    settings = load(arguments.env_file, **flags)
+    logs.set_up(settings)
+    pipeline = Pipeline(settings, Registry(settings), Engine(settings))
+    for name in unheeded():
+        logs.logger.warning("{} is set, but has no effect in this version", name)
+    match arguments.command:
+        case "doctor":
+            from mcp_docker.doctor import doctor
+
+            return doctor(pipeline)
+        case "tools":
+            from mcp_docker.doctor import show_tools
+
+            return show_tools(pipeline)
+        case "call":
+            return _call(pipeline, arguments.tool, arguments.arguments)
+    _serve(pipeline)
+    return 0
+
+
+def _serve(pipeline: Any) -> None:
+    import anyio
+
+    from mcp_docker.server import serve_stdio
+
+    anyio.run(serve_stdio, pipeline)
+    sys.stderr.flush()
+    # a thread may still be blocked in a read of standard input, and the interpreter would wait for it
+    os._exit(0)
+
+
+def _call(pipeline: Any, tool: str, text: str) -> int:
+    import json
+
+    import anyio
+
+    from mcp_docker.pipeline import Call
+
+    try:
+        arguments = json.loads(text)
+    except ValueError as error:
+        raise SystemExit(f"mcp-docker: the arguments are not JSON: {error}") from None
+    if not isinstance(arguments, dict):
+        raise SystemExit('mcp-docker: the arguments must be a JSON object, as {"all": true}')
+
+    async def progress(_done: float, _total: float | None, message: str) -> None:
+        print(message, file=sys.stderr)  # noqa: T201
+
+    result = anyio.run(pipeline.call, Call(tool, arguments, progress))
+    print(result.text)  # noqa: T201
+    return int(result.is_error)

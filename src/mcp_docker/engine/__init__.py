@@ -1,0 +1,192 @@
+"""The Docker Engine: found and connected when first needed, and again after it went away."""
+
+import contextlib
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from mcp_docker.engine import address
+from mcp_docker.engine.scope import CallScope
+from mcp_docker.errors import EngineUnreachable, Refused
+from mcp_docker.settings import Settings
+
+if TYPE_CHECKING:
+    import requests
+    from docker import APIClient
+
+NEWEST_API = (1, 51)
+
+
+@dataclass(frozen=True)
+class Connected:
+    """An engine that answered: where, by which rule, and what it says of itself (GET /version)."""
+
+    endpoint: address.Endpoint
+    client: "APIClient"
+    version: dict[str, Any]
+
+    @property
+    def api(self) -> tuple[int, int]:
+        """The API version spoken with it."""
+        return _numbers(self.client.api_version)
+
+    @property
+    def is_podman(self) -> bool:
+        return any(
+            "podman" in str(part.get("Name", "")).lower() for part in self.version.get("Components") or []
+        )
+
+
+class Engine:
+    """Where calls find the engine. Every use belongs to a `CallScope`.
+
+    Args:
+        settings: where the engine is, and as whom.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._lock = threading.Lock()
+        self._connected: Connected | None = None
+
+    @property
+    def docker(self) -> "APIClient":
+        """docker-py's low-level client, connected.
+
+        Raises:
+            EngineUnreachable: with each place that was tried and why it failed.
+        """
+        return self.connected.client
+
+    @property
+    def api(self) -> tuple[int, int]:
+        """The API version spoken, as (1, 41)."""
+        return self.connected.api
+
+    @property
+    def connected(self) -> Connected:
+        """The engine, connecting if need be. Raises EngineUnreachable."""
+        connected = self._connected
+        if connected is None:
+            with self._lock:
+                connected = self._connected = self._connected or self._connect()
+        return connected
+
+    def forget(self) -> None:
+        """Look for the engine anew at the next call."""
+        with self._lock:
+            gone, self._connected = self._connected, None
+        if gone is not None:
+            gone.client.close()
+
+    def get(self, path: str, *, stream: bool = False, **params: Any) -> "requests.Response":
+        """GET a versioned path that docker-py has no call for, or one that ends its timeout. Raises docker's APIError."""
+        client = self.docker
+        return _checked(
+            client.get(f"{client.base_url}/v{client.api_version}{path}", params=params, stream=stream)
+        )
+
+    def post(self, path: str, body: Any, *, stream: bool = False) -> "requests.Response":
+        """POST JSON to a versioned path. Raises docker's APIError."""
+        client = self.docker
+        return _checked(
+            client.post(f"{client.base_url}/v{client.api_version}{path}", json=body, stream=stream)
+        )
+
+    def _connect(self) -> Connected:
+        tried = []
+        try:
+            places = address.endpoints(self._settings)
+        except address.BadContext as error:
+            raise EngineUnreachable(
+                str(error), 'choose another ("docker context use NAME") or set DOCKER_HOST.'
+            ) from None
+        for endpoint in places:
+            try:
+                return self._dial(endpoint)
+            except Refused:
+                raise
+            except Exception as error:  # noqa: BLE001 - whatever a place answers, the next one may do better
+                tried.append(f"{endpoint.address} ({endpoint.rule}): {why(error)}")
+        if not places:
+            tried.append(
+                "none of the usual sockets exists: " + ", ".join(place for place, _ in address.usual_places())
+            )
+        raise EngineUnreachable("no Docker Engine answers. Tried " + "; ".join(tried), address.remedy() + ".")
+
+    def _dial(self, endpoint: address.Endpoint) -> Connected:
+        import requests
+        from docker import APIClient
+
+        from mcp_docker.engine.transport import EngineAdapter, dialler
+
+        scheme = endpoint.address.partition("://")[0]
+        if scheme not in ("unix", "tcp", "http", "https", "ssh", "npipe"):
+            raise ValueError("the address must begin with unix://, tcp://, https://, ssh:// or npipe://")
+        adapter: requests.adapters.HTTPAdapter
+        if scheme == "npipe":
+            # exists on Windows only
+            from docker.transport import NpipeHTTPAdapter
+
+            adapter = NpipeHTTPAdapter(endpoint.address)
+        else:
+            tls = endpoint.tls or (address.Tls(None, None, None, verify=True) if scheme == "https" else None)
+            adapter = EngineAdapter(
+                dialler(endpoint.address, tls.context() if tls and scheme != "unix" else None)
+            )
+        probe = requests.Session()
+        probe.trust_env = False
+        probe.mount("http+docker://", adapter)
+        version = _checked(probe.get("http+docker://localhost/version")).json()
+        theirs = _numbers(version["ApiVersion"])
+        chosen = self._settings.docker_api_version or "{}.{}".format(*min(theirs, NEWEST_API))
+        client = APIClient(base_url="unix:///unused", version=chosen.removeprefix("v"))
+        client.trust_env = False
+        client.mount("http+docker://", adapter)
+        return Connected(endpoint, client, version)
+
+
+def why(error: BaseException) -> str:
+    """The reason of a failed connection in a few words."""
+    cause: BaseException | None = error
+    seen = set()
+    while cause is not None and id(cause) not in seen:
+        seen.add(id(cause))
+        match cause:
+            case FileNotFoundError():
+                return "there is no such socket"
+            case PermissionError():
+                return "permission denied (is your user in the group that owns the socket?)"
+            case ConnectionRefusedError():
+                return "nothing listens there"
+            case TimeoutError():
+                return "no answer in time"
+        inner = next((arg for arg in cause.args if isinstance(arg, BaseException)), None)
+        reason = getattr(cause, "reason", None)
+        cause = (
+            cause.__cause__
+            or inner
+            or (reason if isinstance(reason, BaseException) else None)
+            or cause.__context__
+        )
+    return str(error) or type(error).__name__
+
+
+def _checked(response: "requests.Response") -> "requests.Response":
+    import requests
+    from docker.errors import create_api_error_from_http_exception
+
+    try:
+        response.raise_for_status()
+    except requests.HTTPError as error:
+        with contextlib.closing(response):
+            create_api_error_from_http_exception(error)
+    return response
+
+
+def _numbers(version: str) -> tuple[int, int]:
+    major, _, minor = version.removeprefix("v").partition(".")
+    return int(major), int(minor.partition(".")[0])
+
+
+__all__ = ["CallScope", "Connected", "Engine", "why"]

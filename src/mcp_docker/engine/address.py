@@ -1,0 +1,156 @@
+"""Where the engine is: the operator's setting, Docker's own environment and contexts, the usual sockets."""
+
+import hashlib
+import json
+import os
+import ssl
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from mcp_docker.settings import Settings
+
+
+@dataclass(frozen=True)
+class Tls:
+    """Files of a TLS client; `verify` checks the engine's certificate."""
+
+    ca: Path | None
+    cert: Path | None
+    key: Path | None
+    verify: bool
+
+    def context(self) -> ssl.SSLContext:
+        """Raises OSError (ssl.SSLError among them) for files that can't be used."""
+        context = ssl.create_default_context(cafile=self.ca)
+        if not self.verify:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        if self.cert is not None:
+            context.load_cert_chain(self.cert, self.key)
+        return context
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """An address where an engine may answer, and the rule that named it."""
+
+    address: str
+    rule: str
+    tls: Tls | None = None
+
+
+class BadContext(Exception):
+    """A Docker context that is named but can't be read."""
+
+
+def endpoints(settings: Settings) -> list[Endpoint]:
+    """Places to try, in order. One that somebody named is the only one; the usual sockets are tried in turn.
+
+    Raises:
+        BadContext: the current Docker context can't be read.
+    """
+    if settings.docker_base_url:
+        return [Endpoint(settings.docker_base_url, "DOCKER_BASE_URL", _tls(settings))]
+    if settings.docker_host:
+        return [Endpoint(settings.docker_host, "DOCKER_HOST", _tls(settings))]
+    if context := _context(settings):
+        return [context]
+    return [Endpoint(address, rule) for address, rule in _usual() if not _missing(address)]
+
+
+def usual_places() -> list[tuple[str, str]]:
+    """The addresses that are looked at when none is named, with whose they are, present or not."""
+    return list(_usual())
+
+
+def remedy() -> str:
+    """What to do on this platform when no engine is found."""
+    start = {
+        "darwin": "start Docker Desktop, OrbStack, Colima or Rancher Desktop",
+        "win32": "start Docker Desktop, and in its settings keep the Linux engine's named pipe on",
+    }.get(
+        sys.platform,
+        'start the engine ("sudo systemctl start docker", or "systemctl --user start docker" if rootless)',
+    )
+    return f"{start}, or set DOCKER_HOST to where it listens; then call again, no restart is needed"
+
+
+def _missing(address: str) -> bool:
+    return address.startswith("unix://") and not Path(address.removeprefix("unix://")).exists()
+
+
+def _tls(settings: Settings) -> Tls | None:
+    folder = settings.docker_cert_path
+    ca, cert, key = (
+        settings.docker_tls_ca_cert,
+        settings.docker_tls_client_cert,
+        settings.docker_tls_client_key,
+    )
+    if folder is not None and settings.docker_tls_verify:
+        ca, cert, key = ca or folder / "ca.pem", cert or folder / "cert.pem", key or folder / "key.pem"
+    if settings.docker_tls_verify or ca or cert:
+        return Tls(ca, cert, key, settings.docker_tls_verify or ca is not None)
+    return None
+
+
+def config_folder(settings: Settings) -> Path:
+    """Docker's own folder of configuration."""
+    return settings.docker_config or Path.home() / ".docker"
+
+
+def _context(settings: Settings) -> Endpoint | None:
+    folder = config_folder(settings)
+    name = settings.docker_context or _current_context(folder)
+    if name in ("", "default"):
+        return None
+    digest = hashlib.sha256(name.encode()).hexdigest()
+    try:
+        meta = json.loads((folder / "contexts" / "meta" / digest / "meta.json").read_text(encoding="utf-8"))
+        docker = meta["Endpoints"]["docker"]
+        address = docker["Host"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BadContext(f"Docker context {name!r} can't be read ({type(error).__name__})") from None
+    files = folder / "contexts" / "tls" / digest / "docker"
+    tls = None
+    if files.is_dir():
+        ca, cert, key = (
+            path if path.exists() else None
+            for path in (files / "ca.pem", files / "cert.pem", files / "key.pem")
+        )
+        tls = Tls(ca, cert, key, verify=not docker.get("SkipTLSVerify", False))
+    return Endpoint(address, f"Docker context {name!r}", tls)
+
+
+def _current_context(folder: Path) -> str:
+    try:
+        return str(
+            json.loads((folder / "config.json").read_text(encoding="utf-8")).get("currentContext") or ""
+        )
+    except (OSError, ValueError, AttributeError):
+        return ""
+
+
+def _usual() -> Iterator[tuple[str, str]]:
+    if sys.platform == "win32":
+        yield "npipe:////./pipe/docker_engine", "Docker Desktop or Docker Engine"
+        yield "npipe:////./pipe/dockerDesktopLinuxEngine", "Docker Desktop"
+        yield "npipe:////./pipe/podman-machine-default", "Podman"
+        return
+    home = Path.home()
+    runtime = Path(os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}")
+    for path, whose in (
+        (Path("/var/run/docker.sock"), "Docker Engine"),
+        (runtime / "docker.sock", "rootless Docker"),
+        (home / ".docker/run/docker.sock", "Docker Desktop"),
+        (home / ".docker/desktop/docker.sock", "Docker Desktop on Linux"),
+        (home / ".colima/default/docker.sock", "Colima"),
+        (home / ".config/colima/default/docker.sock", "Colima"),
+        (home / ".orbstack/run/docker.sock", "OrbStack"),
+        (home / ".rd/docker.sock", "Rancher Desktop"),
+        (runtime / "podman/podman.sock", "rootless Podman"),
+        (home / ".local/share/containers/podman/machine/podman.sock", "Podman machine"),
+        (Path("/run/podman/podman.sock"), "Podman"),
+    ):
+        yield f"unix://{path}", whose

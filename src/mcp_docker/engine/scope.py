@@ -1,0 +1,93 @@
+"""The sockets that one call holds open, so that they can be cut when it is cancelled or out of time."""
+
+import contextlib
+import socket
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar, copy_context
+from typing import TypeVar
+
+from mcp_docker.errors import Refused
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+FAN_OUT = 64
+
+_current: ContextVar["CallScope"] = ContextVar("call_scope")
+
+
+class CallScope:
+    """What one call has open at the engine.
+
+    A blocking read can't be interrupted from outside, and closing docker-py's generator from another thread raises;
+    shutting the socket down makes the read return at once and tells the engine to stop its work.
+
+    Args:
+        socket_timeout: seconds that one request may be silent.
+    """
+
+    def __init__(self, socket_timeout: float) -> None:
+        self.socket_timeout = socket_timeout
+        self.reason: Refused | None = None
+        self._cut = threading.Event()
+        self._lock = threading.Lock()
+        self._sockets: set[socket.socket] = set()
+
+    @staticmethod
+    def current() -> "CallScope":
+        """The scope of the call that this thread works for."""
+        return _current.get()
+
+    @contextlib.contextmanager
+    def entered(self) -> Iterator[None]:
+        """Make this the current scope."""
+        token = _current.set(self)
+        try:
+            yield
+        finally:
+            _current.reset(token)
+
+    def hold(self, sock: socket.socket) -> None:
+        """Register a socket. Raises the reason if the scope was already cut."""
+        with self._lock:
+            self.check()
+            self._sockets.add(sock)
+
+    def release(self, sock: socket.socket) -> None:
+        """Forget a socket that is idle again."""
+        with self._lock:
+            self._sockets.discard(sock)
+
+    def cut(self, reason: Refused) -> None:
+        """End everything the call has open, for this reason; the first reason stands."""
+        with self._lock:
+            if self.reason is None:
+                self.reason = reason
+            self._cut.set()
+            for sock in self._sockets:
+                with contextlib.suppress(OSError):
+                    sock.shutdown(socket.SHUT_RDWR)
+
+    def check(self) -> None:
+        """Raise the reason if the scope was cut: an ended stream may look like one that was read to its end."""
+        if self.reason is not None:
+            raise self.reason
+
+    def cancelled(self, seconds: float = 0) -> bool:
+        """Wait up to so many seconds; true as soon as the scope is cut."""
+        return self._cut.wait(seconds)
+
+    def gather(self, fn: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
+        """Run `fn` over `items` in threads that belong to this scope."""
+        todo = list(items)
+        if not todo:
+            return []
+        with ThreadPoolExecutor(min(len(todo), FAN_OUT), thread_name_prefix="gather") as pool:
+            futures = [pool.submit(copy_context().run, fn, item) for item in todo]
+            try:
+                return [future.result() for future in futures]
+            finally:
+                for future in futures:
+                    future.cancel()

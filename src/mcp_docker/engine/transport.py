@@ -1,0 +1,162 @@
+"""docker-py's way to the engine: one adapter for every address, whose sockets belong to the call that uses them."""
+
+import socket
+import ssl
+import subprocess
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection
+from urllib3.connectionpool import HTTPConnectionPool
+
+from mcp_docker.engine.scope import FAN_OUT, CallScope
+
+CONNECT_SECONDS = 10.0
+CALLS = 64
+
+Dial = Callable[[CallScope], socket.socket]
+"""Opens a socket, registering it with the scope before anything blocks."""
+
+
+def dialler(address: str, tls: ssl.SSLContext | None) -> Dial:
+    """How to open a socket to `unix://`, `tcp://`, `http(s)://` or `ssh://` addresses."""
+    url = urlsplit(address)
+    match url.scheme:
+        case "unix":
+            return lambda scope: _unix(scope, url.path)
+        case "ssh":
+            return lambda scope: _ssh(scope, address)
+        case _:
+            port = url.port or (2376 if tls else 2375)
+            return lambda scope: _tcp(scope, url.hostname or "localhost", port, tls)
+
+
+def _unix(scope: CallScope, path: str) -> socket.socket:
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    return _connected(scope, sock, path)
+
+
+def _tcp(scope: CallScope, host: str, port: int, tls: ssl.SSLContext | None) -> socket.socket:
+    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    sock = _connected(scope, socket.socket(family, kind, protocol), address)
+    if tls is None:
+        return sock
+    wrapped = tls.wrap_socket(sock, server_hostname=host)
+    scope.release(sock)
+    scope.hold(wrapped)
+    return wrapped
+
+
+def _connected(scope: CallScope, sock: socket.socket, address: Any) -> socket.socket:
+    try:
+        scope.hold(sock)
+        sock.settimeout(min(CONNECT_SECONDS, scope.socket_timeout))
+        sock.connect(address)
+    except BaseException:
+        scope.release(sock)
+        sock.close()
+        raise
+    return sock
+
+
+def _ssh(scope: CallScope, address: str) -> socket.socket:
+    """The system's ssh joins our end of a socket pair to the engine there, as Docker's own client does."""
+    _ssh_clients[:] = [client for client in _ssh_clients if client.poll() is None]
+    ours, theirs = socket.socketpair()
+    command = [
+        "ssh",
+        "-o",
+        "BatchMode=yes",
+        "-o",
+        "ConnectTimeout=10",
+        "--",
+        address,
+        "docker",
+        "system",
+        "dial-stdio",
+    ]
+    with theirs:
+        _ssh_clients.append(subprocess.Popen(command, stdin=theirs, stdout=theirs, start_new_session=True))
+    scope.hold(ours)
+    return ours
+
+
+_ssh_clients: list[subprocess.Popen[bytes]] = []
+"""Each ends when its socket closes, and is reaped at the next dial."""
+
+
+class _Connection(HTTPConnection):
+    """A connection that tells the call's scope about its socket."""
+
+    def __init__(self, dial: Dial) -> None:
+        super().__init__("localhost")
+        self._dial = dial
+        self._held: tuple[CallScope, socket.socket] | None = None
+
+    def connect(self) -> None:
+        scope = CallScope.current()
+        self.sock = self._dial(scope)
+        self._held = scope, self.sock
+
+    def hold(self) -> None:
+        if self.sock is not None:
+            scope = CallScope.current()
+            scope.hold(self.sock)
+            self._held = scope, self.sock
+
+    def release(self) -> None:
+        if self._held is not None:
+            scope, sock = self._held
+            scope.release(sock)
+            self._held = None
+
+
+class _Pool(HTTPConnectionPool):
+    def __init__(self, dial: Dial, size: int) -> None:
+        super().__init__("localhost", maxsize=size)
+        self._dial = dial
+
+    def _new_conn(self) -> _Connection:
+        return _Connection(self._dial)
+
+    def _get_conn(self, timeout: float | None = None) -> Any:
+        connection = super()._get_conn(timeout)
+        assert isinstance(connection, _Connection)
+        connection.hold()
+        return connection
+
+    def _put_conn(self, conn: Any) -> None:
+        if isinstance(conn, _Connection):
+            conn.release()
+        super()._put_conn(conn)
+
+
+class EngineAdapter(HTTPAdapter):
+    """Carries a session's requests to one engine.
+
+    Args:
+        dial: opens a socket to the engine.
+        size: idle connections to keep.
+    """
+
+    def __init__(self, dial: Dial, size: int = CALLS + FAN_OUT) -> None:
+        self._pool = _Pool(dial, size)
+        super().__init__()
+
+    def get_connection_with_tls_context(self, *_args: Any, **_kwargs: Any) -> _Pool:
+        return self._pool
+
+    def request_url(self, request: requests.PreparedRequest, _proxies: Any) -> str:
+        return request.path_url
+
+    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
+        # docker-py sets no timeout at all for pull, build and events
+        kwargs["timeout"] = CallScope.current().socket_timeout
+        return super().send(request, *args, **kwargs)
+
+    def close(self) -> None:
+        self._pool.close()
+        super().close()

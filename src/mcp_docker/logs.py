@@ -1,0 +1,34 @@
+"""The log: standard error only, since standard output belongs to the protocol."""
+
+import logging
+import sys
+
+from loguru import logger
+
+from mcp_docker.settings import Settings
+
+
+class _Forward(logging.Handler):
+    """What libraries log through the standard module goes the same way."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        logger.opt(depth=6, exception=record.exc_info).log(record.levelname, "{}", record.getMessage())
+
+
+def set_up(settings: Settings) -> None:
+    """Log at the chosen level, as text or as JSON lines."""
+    level = "DEBUG" if settings.mcp_debug_mode else settings.mcp_log_level
+    logger.remove()
+    logger.add(
+        sys.stderr,
+        level=level,
+        serialize=settings.mcp_json_logging,
+        format="{time:HH:mm:ss} {level:<7} {message}",
+        backtrace=False,
+        diagnose=False,
+    )
+    logging.basicConfig(
+        handlers=[_Forward()],
+        level=logging.DEBUG if level in ("TRACE", "DEBUG") else logging.WARNING,
+        force=True,
+    )

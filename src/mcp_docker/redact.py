@@ -1,0 +1,134 @@
+"""What an answer may carry: no control characters, a fence around strangers' text, and no more than so many bytes."""
+
+import json
+import re
+import secrets
+from typing import Any
+
+_ESCAPES = re.compile(
+    r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[PX^_][^\x1b]*(?:\x1b\\)?|[@-Z\\-_])"
+)
+_CONTROLS = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb]"
+)
+_SUSPECT = re.compile(
+    r"\\u00[01]|\\[bfr]|[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb]"
+)
+
+
+def clean_text(text: str) -> str:
+    """Take out escape sequences and control, bidi and zero-width characters; newline and tab stay."""
+    return _CONTROLS.sub("", _ESCAPES.sub("", text.replace("\r\n", "\n")))
+
+
+def clean(data: Any) -> tuple[Any, str]:
+    """`clean_text` on every string of a JSON value, keys included; the value and its compact JSON."""
+    text = compact(data)
+    # One pass of the regular expression over the text is far cheaper than walking the value, and most are clean.
+    if _SUSPECT.search(text):
+        data = _cleaned(data)
+        text = compact(data)
+    return data, text
+
+
+def _cleaned(data: Any) -> Any:
+    match data:
+        case str():
+            return clean_text(data)
+        case list():
+            return [_cleaned(item) for item in data]
+        case dict():
+            return {clean_text(key): _cleaned(value) for key, value in data.items()}
+    return data
+
+
+def compact(data: Any) -> str:
+    """Compact JSON."""
+    return json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+
+
+def fence(text: str) -> str:
+    """Strangers' text between two marks that it can't contain, since they are drawn by lot."""
+    mark = f"untrusted-{secrets.token_hex(8)}"
+    return f"<{mark}>\n{text}\n</{mark}>"
+
+
+def bound(
+    data: dict[str, Any], limit: int, keep_end: frozenset[str] = frozenset()
+) -> tuple[dict[str, Any], list[str]]:
+    """Shorten the heaviest lists, texts and free-form mappings until the compact JSON fits.
+
+    Types stay as they are, so that the answer stays valid against its schema.
+
+    Args:
+        data: the answer; it is not changed.
+        limit: bytes of compact JSON.
+        keep_end: names of top-level lists of which the end is worth more than the beginning.
+
+    Returns:
+        The answer, and what was cut in words.
+    """
+    said: dict[str, str] = {}
+    while (size := len(compact(data).encode())) > limit:
+        path = _heaviest(data)
+        if not path:
+            break
+        value = _at(data, path)
+        weight = len(compact(value).encode())
+        share = max(0.0, 1 - (size - limit) * 1.05 / weight)
+        keep = min(int(len(value) * share), len(value) - 1)
+        data = _replaced(data, path, _shortened(value, keep, from_end=path[-1] in keep_end))
+        name = ".".join(str(part) for part in path)
+        said.setdefault(
+            name, f"{{}} of {len(value)} {'characters' if isinstance(value, str) else 'items'} of {name}"
+        )
+    return data, [words.format(_length(data, name)) for name, words in said.items()]
+
+
+def _shortened(value: Any, keep: int, *, from_end: bool) -> Any:
+    if isinstance(value, dict):
+        return dict(list(value.items())[:keep])
+    return value[len(value) - keep :] if from_end else value[:keep]
+
+
+def _heaviest(data: Any) -> tuple[str | int, ...]:
+    """The way to the value to shorten: down the heaviest branch while that holds most of the weight.
+
+    The fields of our own models must stay; what is below the top level and is a mapping may be one of them, so only
+    lists, texts, and mappings inside `raw` are shortened.
+    """
+    path: tuple[str | int, ...] = ()
+    best: tuple[str | int, ...] = ()
+    value = data
+    while isinstance(value, dict | list) and value:
+        items = list(value.items() if isinstance(value, dict) else enumerate(value))
+        weights = [(len(compact(item)), key) for key, item in items]
+        weight, key = max(weights, key=lambda pair: pair[0])
+        if path and weight < sum(each for each, _ in weights) / 2:
+            break
+        path, value = (*path, key), value[key]
+        if (isinstance(value, list | str) and len(value) > 1) or (
+            isinstance(value, dict) and "raw" in path and len(value) > 1
+        ):
+            best = path
+    return best
+
+
+def _at(data: Any, path: tuple[str | int, ...]) -> Any:
+    for key in path:
+        data = data[key]
+    return data
+
+
+def _length(data: Any, name: str) -> int:
+    for key in name.split("."):
+        data = data[int(key) if isinstance(data, list) else key]
+    return len(data)
+
+
+def _replaced(data: Any, path: tuple[str | int, ...], value: Any) -> Any:
+    if not path:
+        return value
+    copy = data.copy()
+    copy[path[0]] = _replaced(data[path[0]], path[1:], value)
+    return copy

@@ -1,0 +1,174 @@
+"""Every option once: name, type, default, help. Environment, --env-file and CONFIGURATION.md derive from here."""
+
+import difflib
+import json
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from dotenv import dotenv_values
+from pydantic import BeforeValidator, Field, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from mcp_docker.errors import SettingsError
+
+
+def _paired(value: Any) -> Any:
+    """A mapping written as `name=value,name=value` or as JSON."""
+    if not isinstance(value, str):
+        return value
+    if value.lstrip().startswith("{"):
+        return _json(value)
+    return dict(item.split("=", 1) if "=" in item else (item, "") for item in _listed(value))
+
+
+def _json(value: str) -> Any:
+    try:
+        return json.loads(value)
+    except ValueError as error:
+        raise ValueError(f"not valid JSON: {error}") from None
+
+
+def _listed(value: Any) -> Any:
+    """A list written with commas or as JSON; `[]` is the empty list."""
+    if not isinstance(value, str):
+        return value
+    if value.lstrip().startswith("["):
+        return _json(value)
+    return [item for part in value.split(",") if (item := part.strip())]
+
+
+Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)]
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+
+
+class Settings(BaseSettings):
+    """The operator's choices. An environment variable is a field's name in capitals.
+
+    Built by `load`, which also refuses names that nobody knows.
+    """
+
+    model_config = SettingsConfigDict(
+        env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True
+    )
+
+    docker_base_url: str | None = Field(
+        None, description="Address of the engine; goes before `DOCKER_HOST` and contexts"
+    )
+    docker_timeout: Seconds = Field(60, description="Seconds that one request to the engine may take")
+    docker_tls_verify: bool = Field(False, description="Use TLS, and check the engine's certificate")
+    docker_tls_ca_cert: Path | None = Field(None, description="CA certificate that signed the engine's")
+    docker_tls_client_cert: Path | None = Field(None, description="Client certificate")
+    docker_tls_client_key: Path | None = Field(None, description="Key of the client certificate")
+    docker_host: str | None = Field(None, description="Docker's own: address of the engine")
+    docker_context: str | None = Field(None, description="Docker's own: name of the context to use")
+    docker_config: Path | None = Field(None, description="Docker's own: folder of `config.json` and contexts")
+    docker_cert_path: Path | None = Field(
+        None, description="Docker's own: folder of `ca.pem`, `cert.pem`, `key.pem`"
+    )
+    docker_api_version: str | None = Field(
+        None,
+        pattern=r"^v?1\.\d{1,3}$",
+        description="Docker's own: API version to speak instead of the engine's newest",
+    )
+
+    safety_allow_moderate_operations: bool = Field(
+        True, description="Switch on the tools that change things (MODERATE)"
+    )
+    safety_allow_destructive_operations: bool = Field(
+        False, description="Switch on the tools that lose things (DESTRUCTIVE); needs MODERATE too"
+    )
+    safety_allow_privileged_containers: bool = Field(
+        False,
+        description="Permit privileged containers and exec, host namespaces, added capabilities, security options",
+    )
+    safety_allowed_tools: Names | None = Field(
+        None, description="Only these tools; unset: all of the allowed tiers"
+    )
+    safety_denied_tools: Names = Field((), description="Never these tools; wins over the list above")
+    safety_default_tool_timeout: Seconds = Field(
+        30, description="Seconds a call may take, for tools without their own limit"
+    )
+    safety_tool_timeouts: Annotated[dict[str, Seconds], NoDecode, BeforeValidator(_paired)] = Field(
+        default_factory=dict,
+        description="Seconds by tool, as `docker_pull_image=900,docker_build_image=1800`",
+    )
+    safety_max_response_bytes: int = Field(
+        1_048_576,
+        ge=4_096,
+        le=67_108_864,
+        description="Bytes of one answer; what is cut is said, and how to get the rest",
+    )
+
+    safety_publish_host_ip: Names = Field(
+        (), description="Addresses of the host, besides loopback, on which containers may publish ports"
+    )
+
+    mcp_server_name: str = Field(
+        "mcp-docker", min_length=1, max_length=64, description="Name told to clients"
+    )
+    mcp_log_level: Annotated[
+        Literal["TRACE", "DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"],
+        BeforeValidator(lambda value: value.upper() if isinstance(value, str) else value),
+    ] = Field("INFO", description="Least level of the log on standard error")
+    mcp_json_logging: bool = Field(False, description="Log as JSON lines")
+    mcp_debug_mode: bool = Field(False, description="Log at DEBUG, with tracebacks")
+
+
+RESERVED = frozenset(
+    "SAFETY_" + name
+    for name in ["ALLOWED_BUILD_ROOTS", "ALLOWED_PROMPTS", "ALLOWED_PUSH_REGISTRIES", "ALLOWED_REGISTRIES", "ALLOWED_RESOURCES", "CONFIRMATION", "PROTECTED_LABELS", "REDACT_SECRETS", "VOLUME_MOUNT_ALLOWLIST", "VOLUME_MOUNT_BLOCKLIST", "YOLO_MODE"]
+) | frozenset(
+    "SECURITY_" + name
+    for name in ["ALLOWED_CLIENT_IPS", "ALLOWED_HOSTS", "ALLOWED_ORIGINS", "AUDIT_LOG_ENABLED", "AUDIT_LOG_FILE", "OAUTH_AUDIENCE", "OAUTH_CLIENT_ID", "OAUTH_CLIENT_SECRET", "OAUTH_CLIENT_SECRET_FILE", "OAUTH_CLOCK_SKEW_SECONDS", "OAUTH_ENABLED", "OAUTH_INTROSPECTION_URL", "OAUTH_ISSUER", "OAUTH_JWKS_URL", "OAUTH_REQUIRED_SCOPES", "PRE_AUTH_RATE_LIMIT_RPM", "RATE_LIMIT_CONCURRENT", "RATE_LIMIT_ENABLED", "RATE_LIMIT_RPM", "TRUSTED_PROXIES"]
+)
+"""Names of the 1.x line that this version knows but does not act on; setting one is said at the start."""
+
+_OTHERS = frozenset(
+    "DOCKER_" + name
+    for name in ["API_VERSION", "BUILDKIT", "CLI_EXPERIMENTAL", "CLI_HINTS", "CONTENT_TRUST", "CONTENT_TRUST_SERVER", "CUSTOM_HEADERS", "DEFAULT_PLATFORM", "HIDE_LEGACY_COMMANDS", "TLS"]
+)
+
+
+def load(env_file: Path | None = None, **flags: Any) -> Settings:
+    """Read the settings: flags, then the environment, then `env_file`.
+
+    A variable that is set but blank counts as unset.
+
+    Raises:
+        SettingsError: a value that does not parse, an unknown `SAFETY_` or `SECURITY_` variable, or a near miss of a
+            `DOCKER_` or `MCP_` one (those prefixes belong to others too).
+    """
+    present = dict(os.environ)
+    if env_file is not None:
+        if not env_file.is_file():
+            raise SettingsError([f"--env-file {env_file}: there is no such file"])
+        present = {**{name: value or "" for name, value in dotenv_values(env_file).items()}, **present}
+    problems = [problem for name in sorted(present) if (problem := _unknown(name))]
+    try:
+        settings = Settings(_env_file=env_file, **flags)
+    except ValidationError as error:
+        for detail in error.errors(include_url=False, include_input=False):
+            name, *rest = (str(part) for part in detail["loc"])
+            where = name.upper() + "".join(f"[{part}]" for part in rest)
+            problems.append(f"{where}: {str(detail['msg']).removeprefix('Value error, ')}")
+        raise SettingsError(problems) from None
+    if problems:
+        raise SettingsError(problems)
+    return settings
+
+
+def unheeded() -> list[str]:
+    """Variables that are set and known from the 1.x line, but have no effect in this version."""
+    return sorted(name for name in RESERVED if os.environ.get(name))
+
+
+def _unknown(name: str) -> str:
+    known = {field.upper() for field in Settings.model_fields} | RESERVED
+    ours = name.startswith(("SAFETY_", "SECURITY_"))
+    if name in known or name in _OTHERS or not (ours or name.startswith(("DOCKER_", "MCP_"))):
+        return ""
+    nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.6 if ours else 0.9)
+    if not nearest:
+        return f"{name}: there is no such setting; CONFIGURATION.md lists them" if ours else ""
+    return f"{name}: there is no such setting; did you mean {nearest[0]}?"

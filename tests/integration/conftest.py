@@ -1,0 +1,82 @@
+"""Calls on a real engine, the one of DOCKER_HOST, which has the image of `scripts/engine image`."""
+
+import os
+import uuid
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import anyio
+import docker
+import pytest
+
+from mcp_docker.engine import Engine
+from mcp_docker.pipeline import Call, Pipeline, Progress, Result
+from mcp_docker.registry import Registry
+from mcp_docker.settings import load
+
+IMAGE = "mcp-docker-test:latest"
+Run = Callable[..., Result]
+
+
+@pytest.fixture(scope="session")
+def raw() -> Iterator[docker.APIClient]:
+    """The engine itself, to arrange and to check."""
+    client = docker.APIClient(base_url=os.environ["DOCKER_HOST"], version="auto")
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def is_podman(raw: docker.APIClient) -> bool:
+    return any("podman" in part["Name"].lower() for part in raw.version().get("Components", []))
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
+    """Call a tool through the whole pipeline: run("docker_version"), run("docker_list_containers", all=True)."""
+    monkeypatch.setenv("SAFETY_ALLOW_DESTRUCTIVE_OPERATIONS", "true")
+    opened: list[Engine] = []
+
+    def call(name: str, /, progress: Progress | None = None, **arguments: Any) -> Result:
+        settings = load()
+        engine = Engine(settings)
+        opened.append(engine)
+        return anyio.run(Pipeline(settings, Registry(settings), engine).call, Call(name, arguments, progress))
+
+    yield call
+    for engine in opened:
+        engine.forget()
+
+
+@pytest.fixture
+def label(raw: docker.APIClient) -> Iterator[str]:
+    """A label of this test alone; every container, network, volume and image that carries it is removed afterwards."""
+    name = f"mcp-docker.test={uuid.uuid4().hex}"
+    yield name
+    wanted = {"label": [name]}
+    for container in raw.containers(all=True, filters=wanted):
+        raw.remove_container(container["Id"], force=True, v=True)
+    for network in raw.networks(filters=wanted):
+        raw.remove_network(network["Id"])
+    for volume in raw.volumes(filters=wanted)["Volumes"] or []:
+        raw.remove_volume(volume["Name"], force=True)
+    for image in raw.images(all=True, filters=wanted):
+        raw.remove_image(image["Id"], force=True)
+
+
+@pytest.fixture
+def container(raw: docker.APIClient, label: str) -> Callable[..., str]:
+    """Make a container that carries the label, started unless start=False; its id."""
+
+    def make(command: list[str] | None = None, *, start: bool = True, **arguments: Any) -> str:
+        key, _, value = label.partition("=")
+        host = raw.create_host_config(**arguments.pop("host", {}))
+        labels = arguments.pop("labels", {}) | {key: value}
+        made = raw.create_container(
+            IMAGE, command or ["sleep", "300"], labels=labels, host_config=host, **arguments
+        )
+        if start:
+            raw.start(made["Id"])
+        return str(made["Id"])
+
+    return make
