@@ -1,7 +1,7 @@
 """What tests of every level share."""
 
 import json
-from collections.abc import Iterator
+import os
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,8 @@ from mcp_docker.pipeline import Result
 
 
 @pytest.fixture(autouse=True)
-def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No setting of the machine reaches a test, but the engine's address."""
-    import os
-
     for name in os.environ:
         if name.startswith(("SAFETY_", "SECURITY_", "MCP_")) and not name.startswith("MCP_DOCKER_TEST"):
             monkeypatch.delenv(name)
@@ -22,7 +20,6 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterat
             monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "docker"))
-    yield
 
 
 def code_of(result: Result) -> str:

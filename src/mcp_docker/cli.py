@@ -4,10 +4,13 @@ import argparse
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mcp_docker import __version__
 from mcp_docker.errors import SettingsError
+
+if TYPE_CHECKING:
+    from mcp_docker.pipeline import Pipeline
 
 EX_CONFIG = 78
 
@@ -31,9 +34,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="mcp-docker", description="MCP server for the Docker Engine. Without a subcommand it serves."
     )
     parser.add_argument("--version", action="version", version=f"mcp-docker {__version__}")
-    parser.add_argument(
-        "--transport", choices=["stdio"], default="stdio", help="how clients reach it (default: stdio)"
-    )
+    parser.add_argument("--transport", choices=["stdio"], default="stdio", help="how clients reach it (default: stdio)")
     parser.add_argument(
         "--read-only", action="store_true", help="only tools that read (SAFE), whatever the settings say"
     )
@@ -50,6 +51,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    from loguru import logger
+
     from mcp_docker import logs
     from mcp_docker.engine import Engine
     from mcp_docker.pipeline import Pipeline
@@ -61,7 +64,7 @@ def _run(arguments: argparse.Namespace) -> int:
     logs.set_up(settings)
     pipeline = Pipeline(settings, Registry(settings), Engine(settings))
     for name in unheeded():
-        logs.logger.warning("{} is set, but has no effect in this version", name)
+        logger.warning("{} is set, but has no effect in this version", name)
     match arguments.command:
         case "doctor":
             from mcp_docker.doctor import doctor
@@ -77,7 +80,7 @@ def _run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _serve(pipeline: Any) -> None:
+def _serve(pipeline: "Pipeline") -> None:
     import anyio
 
     from mcp_docker.server import serve_stdio
@@ -88,7 +91,7 @@ def _serve(pipeline: Any) -> None:
     os._exit(0)
 
 
-def _call(pipeline: Any, tool: str, text: str) -> int:
+def _call(pipeline: "Pipeline", tool: str, text: str) -> int:
     import json
 
     import anyio

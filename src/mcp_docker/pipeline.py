@@ -95,9 +95,7 @@ class Pipeline:
                     job.scope.cut(_timed_out(tool, limits))
                     await anyio.to_thread.run_sync(job.finished.wait, GRACE_SECONDS, abandon_on_cancel=True)
         except anyio.get_cancelled_exc_class():
-            job.scope.cut(
-                errors.Cancelled(f"{tool.spec.name} was cancelled", "call again if it is still wanted.")
-            )
+            job.scope.cut(errors.Cancelled(f"{tool.spec.name} was cancelled", "call again if it is still wanted."))
             raise
         return job.outcome()
 
@@ -136,9 +134,7 @@ class _Job:
         if self._result is not None:
             return self._result
         raise (
-            self._error
-            or self.scope.reason
-            or errors.InternalError("the call ended without an answer", "call again.")
+            self._error or self.scope.reason or errors.InternalError("the call ended without an answer", "call again.")
         )
 
     def _translated(self, error: Exception) -> Refused:
@@ -205,9 +201,7 @@ def _timed_out(tool: Tool, limits: Limits) -> errors.TimedOut:
     spec = tool.spec
     longer = f"SAFETY_TOOL_TIMEOUTS={spec.name}=SECONDS gives it longer"
     if spec.tier is Tier.SAFE:
-        return errors.TimedOut(
-            f"{spec.name} took longer than {limits.seconds:g} s", f"ask for less, or {longer}."
-        )
+        return errors.TimedOut(f"{spec.name} took longer than {limits.seconds:g} s", f"ask for less, or {longer}.")
     return errors.TimedOut(
         f"{spec.name} took longer than {limits.seconds:g} s and was stopped waiting for",
         f"it may have happened all the same: {spec.verify} tells. {longer}.",

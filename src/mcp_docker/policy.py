@@ -41,9 +41,7 @@ def check(tool: Tool, settings: Settings) -> None:
     Raises:
         NotPermitted: naming every demand that is refused, and the setting that would allow it.
     """
-    refused: list[Demand] = [
-        demand for demand in tool.demands() if not RULES[demand.power][0](settings, demand.value)
-    ]
+    refused: list[Demand] = [demand for demand in tool.demands() if not RULES[demand.power][0](settings, demand.value)]
     if refused:
         raise NotPermitted(
             "; ".join(f"{demand.power} {demand.value!r} is not allowed" for demand in refused),

@@ -5,15 +5,9 @@ import re
 import secrets
 from typing import Any
 
-_ESCAPES = re.compile(
-    r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[PX^_][^\x1b]*(?:\x1b\\)?|[@-Z\\-_])"
-)
-_CONTROLS = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb]"
-)
-_SUSPECT = re.compile(
-    r"\\u00[01]|\\[bfr]|[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb]"
-)
+_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[PX^_][^\x1b]*(?:\x1b\\)?|[@-Z\\-_])")
+_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb]")
+_SUSPECT = re.compile(r"\\u00[01]|\\[bfr]|[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb]")
 
 
 def clean_text(text: str) -> str:
@@ -53,9 +47,7 @@ def fence(text: str) -> str:
     return f"<{mark}>\n{text}\n</{mark}>"
 
 
-def bound(
-    data: dict[str, Any], limit: int, keep_end: frozenset[str] = frozenset()
-) -> tuple[dict[str, Any], list[str]]:
+def bound(data: dict[str, Any], limit: int, keep_end: frozenset[str] = frozenset()) -> tuple[dict[str, Any], list[str]]:
     """Shorten the heaviest lists, texts and free-form mappings until the compact JSON fits.
 
     Types stay as they are, so that the answer stays valid against its schema.
@@ -79,9 +71,7 @@ def bound(
         keep = min(int(len(value) * share), len(value) - 1)
         data = _replaced(data, path, _shortened(value, keep, from_end=path[-1] in keep_end))
         name = ".".join(str(part) for part in path)
-        said.setdefault(
-            name, f"{{}} of {len(value)} {'characters' if isinstance(value, str) else 'items'} of {name}"
-        )
+        said.setdefault(name, f"{{}} of {len(value)} {'characters' if isinstance(value, str) else 'items'} of {name}")
     return data, [words.format(_length(data, name)) for name, words in said.items()]
 
 

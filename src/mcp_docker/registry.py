@@ -38,9 +38,7 @@ def declared() -> dict[str, type[Tool]]:
     for module in pkgutil.walk_packages(tools.__path__, f"{tools.__name__}."):
         importlib.import_module(module.name)
     found = [tool for tool in Tool.__subclasses__() if tool.__module__.startswith(tools.__name__ + ".")]
-    return {
-        tool.spec.name: tool for tool in sorted(found, key=lambda tool: (tool.spec.toolset, _order(tool)))
-    }
+    return {tool.spec.name: tool for tool in sorted(found, key=lambda tool: (tool.spec.toolset, _order(tool)))}
 
 
 class Registry:
@@ -53,9 +51,7 @@ class Registry:
     def __init__(self, settings: Settings, all_tools: Mapping[str, type[Tool]] | None = None) -> None:
         self._tools = declared() if all_tools is None else dict(all_tools)
         self._names = {
-            name: tool.spec.name
-            for tool in self._tools.values()
-            for name in (tool.spec.name, *tool.spec.aliases)
+            name: tool.spec.name for tool in self._tools.values() for name in (tool.spec.name, *tool.spec.aliases)
         }
         self._settings = settings
         self._denied = self._canonical("SAFETY_DENIED_TOOLS", settings.safety_denied_tools)
@@ -86,9 +82,7 @@ class Registry:
         """The time limit of a call, in seconds: the operator's for the tool, the tool's own, or the default."""
         settings, spec = self._settings, tool.spec
         chosen = {
-            self._names[name]: limit
-            for name, limit in settings.safety_tool_timeouts.items()
-            if name in self._names
+            self._names[name]: limit for name, limit in settings.safety_tool_timeouts.items() if name in self._names
         }
         own = chosen.get(spec.name, spec.seconds or settings.safety_default_tool_timeout)
         return max(own, tool.seconds_needed() or 0)

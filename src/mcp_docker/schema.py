@@ -31,8 +31,7 @@ def output_schema(tool: type[Tool]) -> dict[str, Any]:
 def _simple(schema: dict[str, Any], *, forbid_extra: bool) -> dict[str, Any]:
     definitions = schema.pop("$defs", {})
     schema.pop("description", None)
-    simple = _simplified(schema, definitions, forbid_extra)
-    assert isinstance(simple, dict)
+    simple: dict[str, Any] = _simplified(schema, definitions, forbid_extra)
     return {"type": "object", "properties": simple.pop("properties", {})} | simple
 
 
@@ -44,9 +43,7 @@ def _simplified(schema: Any, definitions: dict[str, Any], forbid_extra: bool) ->
     if reference := schema.get("$ref"):
         # inlined: clients that flatten schemas for their model lose references
         target = {
-            key: value
-            for key, value in definitions[reference.rpartition("/")[2]].items()
-            if key != "description"
+            key: value for key, value in definitions[reference.rpartition("/")[2]].items() if key != "description"
         }
         schema = target | {key: value for key, value in schema.items() if key != "$ref"}
     branches = schema.get("anyOf")
@@ -58,11 +55,11 @@ def _simplified(schema: Any, definitions: dict[str, Any], forbid_extra: bool) ->
     simple: dict[str, Any] = {}
     for key, value in schema.items():
         if key == "properties":
-            simple[key] = {
-                name: _simplified(field, definitions, forbid_extra) for name, field in value.items()
-            }
-        elif key == "title" or (key == "default" and value in (None, [], {}, "")) or (
-            key == "additionalProperties" and value in (True, False) and not (value is False and forbid_extra)
+            simple[key] = {name: _simplified(field, definitions, forbid_extra) for name, field in value.items()}
+        elif (
+            key == "title"
+            or (key == "default" and value in (None, [], {}, ""))
+            or (key == "additionalProperties" and value in (True, False) and not (value is False and forbid_extra))
         ):
             continue
         else:
@@ -75,6 +72,5 @@ def model_bytes(entries: list[dict[str, Any]]) -> int:
     from mcp_docker.redact import compact
 
     return sum(
-        len(compact({key: entry[key] for key in ("name", "description", "inputSchema")}).encode())
-        for entry in entries
+        len(compact({key: entry[key] for key in ("name", "description", "inputSchema")}).encode()) for entry in entries
     )

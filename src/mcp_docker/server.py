@@ -32,9 +32,7 @@ def build(pipeline: Pipeline) -> Server[dict[str, Any]]:
     async def list_tools(_context: ServerRequestContext[dict[str, Any]], _params: Any) -> Any:
         return {"tools": [listings[name] for name in pipeline.registry.visible()]}
 
-    async def call_tool(
-        context: ServerRequestContext[dict[str, Any]], params: types.CallToolRequestParams
-    ) -> Any:
+    async def call_tool(context: ServerRequestContext[dict[str, Any]], params: types.CallToolRequestParams) -> Any:
         wants_progress = context.meta is not None and context.meta.get("progress_token") is not None
         progress = context.session.report_progress if wants_progress else None
         return _wire(await pipeline.call(Call(params.name, params.arguments or {}, progress)))

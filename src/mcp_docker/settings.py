@@ -1,4 +1,4 @@
-"""Every option once: name, type, default, help. Environment, --env-file and CONFIGURATION.md derive from here."""
+"""Every option once: name, type, default, help. Environment, --env-file and CONFIGURATION.md derive from it."""
 
 import difflib
 import json
@@ -48,9 +48,7 @@ class Settings(BaseSettings):
     Built by `load`, which also refuses names that nobody knows.
     """
 
-    model_config = SettingsConfigDict(
-        env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True
-    )
+    model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True)
 
     docker_base_url: str | None = Field(
         None, description="Address of the engine; goes before `DOCKER_HOST` and contexts"
@@ -63,9 +61,7 @@ class Settings(BaseSettings):
     docker_host: str | None = Field(None, description="Docker's own: address of the engine")
     docker_context: str | None = Field(None, description="Docker's own: name of the context to use")
     docker_config: Path | None = Field(None, description="Docker's own: folder of `config.json` and contexts")
-    docker_cert_path: Path | None = Field(
-        None, description="Docker's own: folder of `ca.pem`, `cert.pem`, `key.pem`"
-    )
+    docker_cert_path: Path | None = Field(None, description="Docker's own: folder of `ca.pem`, `cert.pem`, `key.pem`")
     docker_api_version: str | None = Field(
         None,
         pattern=r"^v?1\.\d{1,3}$",
@@ -82,9 +78,7 @@ class Settings(BaseSettings):
         False,
         description="Permit privileged containers and exec, host namespaces, added capabilities, security options",
     )
-    safety_allowed_tools: Names | None = Field(
-        None, description="Only these tools; unset: all of the allowed tiers"
-    )
+    safety_allowed_tools: Names | None = Field(None, description="Only these tools; unset: all of the allowed tiers")
     safety_denied_tools: Names = Field((), description="Never these tools; wins over the list above")
     safety_default_tool_timeout: Seconds = Field(
         30, description="Seconds a call may take, for tools without their own limit"
@@ -104,9 +98,7 @@ class Settings(BaseSettings):
         (), description="Addresses of the host, besides loopback, on which containers may publish ports"
     )
 
-    mcp_server_name: str = Field(
-        "mcp-docker", min_length=1, max_length=64, description="Name told to clients"
-    )
+    mcp_server_name: str = Field("mcp-docker", min_length=1, max_length=64, description="Name told to clients")
     mcp_log_level: Annotated[
         Literal["TRACE", "DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"],
         BeforeValidator(lambda value: value.upper() if isinstance(value, str) else value),
@@ -116,18 +108,27 @@ class Settings(BaseSettings):
 
 
 RESERVED = frozenset(
-    "SAFETY_" + name
-    for name in ["ALLOWED_BUILD_ROOTS", "ALLOWED_PROMPTS", "ALLOWED_PUSH_REGISTRIES", "ALLOWED_REGISTRIES", "ALLOWED_RESOURCES", "CONFIRMATION", "PROTECTED_LABELS", "REDACT_SECRETS", "VOLUME_MOUNT_ALLOWLIST", "VOLUME_MOUNT_BLOCKLIST", "YOLO_MODE"]
-) | frozenset(
-    "SECURITY_" + name
-    for name in ["ALLOWED_CLIENT_IPS", "ALLOWED_HOSTS", "ALLOWED_ORIGINS", "AUDIT_LOG_ENABLED", "AUDIT_LOG_FILE", "OAUTH_AUDIENCE", "OAUTH_CLIENT_ID", "OAUTH_CLIENT_SECRET", "OAUTH_CLIENT_SECRET_FILE", "OAUTH_CLOCK_SKEW_SECONDS", "OAUTH_ENABLED", "OAUTH_INTROSPECTION_URL", "OAUTH_ISSUER", "OAUTH_JWKS_URL", "OAUTH_REQUIRED_SCOPES", "PRE_AUTH_RATE_LIMIT_RPM", "RATE_LIMIT_CONCURRENT", "RATE_LIMIT_ENABLED", "RATE_LIMIT_RPM", "TRUSTED_PROXIES"]
+    """
+    SAFETY_ALLOWED_BUILD_ROOTS SAFETY_ALLOWED_PROMPTS SAFETY_ALLOWED_PUSH_REGISTRIES SAFETY_ALLOWED_REGISTRIES
+    SAFETY_ALLOWED_RESOURCES SAFETY_CONFIRMATION SAFETY_PROTECTED_LABELS SAFETY_REDACT_SECRETS
+    SAFETY_VOLUME_MOUNT_ALLOWLIST SAFETY_VOLUME_MOUNT_BLOCKLIST SAFETY_YOLO_MODE
+    SECURITY_ALLOWED_CLIENT_IPS SECURITY_ALLOWED_HOSTS SECURITY_ALLOWED_ORIGINS SECURITY_AUDIT_LOG_ENABLED
+    SECURITY_AUDIT_LOG_FILE SECURITY_OAUTH_AUDIENCE SECURITY_OAUTH_CLIENT_ID SECURITY_OAUTH_CLIENT_SECRET
+    SECURITY_OAUTH_CLIENT_SECRET_FILE SECURITY_OAUTH_CLOCK_SKEW_SECONDS SECURITY_OAUTH_ENABLED
+    SECURITY_OAUTH_INTROSPECTION_URL SECURITY_OAUTH_ISSUER SECURITY_OAUTH_JWKS_URL SECURITY_OAUTH_REQUIRED_SCOPES
+    SECURITY_PRE_AUTH_RATE_LIMIT_RPM SECURITY_RATE_LIMIT_CONCURRENT SECURITY_RATE_LIMIT_ENABLED
+    SECURITY_RATE_LIMIT_RPM SECURITY_TRUSTED_PROXIES
+    """.split()
 )
-"""Names of the 1.x line that this version knows but does not act on; setting one is said at the start."""
+"""Names that are known but not acted on in this version; setting one is said at the start."""
 
 _OTHERS = frozenset(
-    "DOCKER_" + name
-    for name in ["API_VERSION", "BUILDKIT", "CLI_EXPERIMENTAL", "CLI_HINTS", "CONTENT_TRUST", "CONTENT_TRUST_SERVER", "CUSTOM_HEADERS", "DEFAULT_PLATFORM", "HIDE_LEGACY_COMMANDS", "TLS"]
+    """
+    DOCKER_BUILDKIT DOCKER_CLI_EXPERIMENTAL DOCKER_CLI_HINTS DOCKER_CONTENT_TRUST DOCKER_CONTENT_TRUST_SERVER
+    DOCKER_CUSTOM_HEADERS DOCKER_DEFAULT_PLATFORM DOCKER_HIDE_LEGACY_COMMANDS DOCKER_TLS
+    """.split()
 )
+"""Docker's own variables that are no near miss of ours."""
 
 
 def load(env_file: Path | None = None, **flags: Any) -> Settings:

@@ -206,9 +206,7 @@ class Tool(BaseModel):
         if not cls.__doc__ or "run" not in cls.__dict__ or "return" not in cls.run.__annotations__:
             raise TypeError(f"{cls.__name__} needs a docstring, and a run() with a return annotation")
         if (tier is Tier.SAFE) == bool(verify):
-            raise TypeError(
-                f"{cls.__name__}: `verify` names the tool that tells what a write did; only writes do"
-            )
+            raise TypeError(f"{cls.__name__}: `verify` names the tool that tells what a write did; only writes do")
         hidden = {name for name in cls.__annotations__ if name != "spec" and hasattr(Tool, name)}
         if hidden:
             raise TypeError(f"{cls.__name__}: fields hide attributes of Tool: {', '.join(sorted(hidden))}")
@@ -270,9 +268,7 @@ class Tool(BaseModel):
             return cls.model_validate(decoded)
         except ValidationError as error:
             problems = "; ".join(_problem(detail) for detail in error.errors(include_url=False))
-            raise InvalidArguments(
-                f"{cls.spec.name}: {problems}", "correct the arguments and call again."
-            ) from None
+            raise InvalidArguments(f"{cls.spec.name}: {problems}", "correct the arguments and call again.") from None
 
 
 def _other_names(field: Any) -> tuple[str, ...]:

@@ -72,9 +72,7 @@ def container(raw: docker.APIClient, label: str) -> Callable[..., str]:
         key, _, value = label.partition("=")
         host = raw.create_host_config(**arguments.pop("host", {}))
         labels = arguments.pop("labels", {}) | {key: value}
-        made = raw.create_container(
-            IMAGE, command or ["sleep", "300"], labels=labels, host_config=host, **arguments
-        )
+        made = raw.create_container(IMAGE, command or ["sleep", "300"], labels=labels, host_config=host, **arguments)
         if start:
             raw.start(made["Id"])
         return str(made["Id"])

@@ -65,12 +65,10 @@ class FakeEngine:
                 pass
 
         self.server = Server(str(path), Handler)
-        threading.Thread(
-            target=self.server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
-        ).start()
+        threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
 
     def on(self, method: str, path: str, body: Body = b"", status: int = 200) -> None:
-        """Answer requests whose path (without /v1.xx) fully matches the regular expression `path`; the newest rule wins.
+        """Answer requests whose path (without /v1.xx) fully matches the pattern; the newest rule wins.
 
         `body` is JSON data, bytes, an iterator of bytes (sent chunked as they come), or a function of the request
         that returns one of these; a tuple (status, body) from it sets the status too.
@@ -93,17 +91,14 @@ class FakeEngine:
         query = {name: values[-1] for name, values in parse_qs(url.query, keep_blank_values=True).items()}
         request = Request(handler.command, path, query, body, dict(handler.headers.items()))
         if path == "/version" and url.path == "/version":
-            self.send(
-                handler, 200, {"Version": "20.10.24", "ApiVersion": self.api, "Os": "linux", "Arch": "amd64"}
-            )
+            self.send(handler, 200, {"Version": "20.10.24", "ApiVersion": self.api, "Os": "linux", "Arch": "amd64"})
             return
         self.requests.append(request)
         for method, pattern, status, answer in self.routes:
             if method == request.method and re.fullmatch(pattern, path):
                 result = answer(request) if callable(answer) else answer
-                if isinstance(result, tuple):
-                    status, result = result
-                self.send(handler, status, result)
+                code, result = result if isinstance(result, tuple) else (status, result)
+                self.send(handler, code, result)
                 return
         self.send(handler, 404, {"message": f"No such route: {path}"})
 
@@ -143,7 +138,7 @@ Run = Callable[..., Result]
 
 
 @pytest.fixture
-def run(engine: FakeEngine) -> Iterator[Run]:
+def run(engine: FakeEngine) -> Iterator[Run]:  # noqa: ARG001 - the calls go there
     """Call a tool through the whole pipeline: run("docker_version"), run("docker_list_containers", all=True)."""
     opened: list[Engine] = []
 

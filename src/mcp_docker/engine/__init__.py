@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from docker import APIClient
 
 NEWEST_API = (1, 51)
+NO_SOCKET = "there is no such socket"
 
 
 @dataclass(frozen=True)
@@ -32,9 +33,7 @@ class Connected:
 
     @property
     def is_podman(self) -> bool:
-        return any(
-            "podman" in str(part.get("Name", "")).lower() for part in self.version.get("Components") or []
-        )
+        return any("podman" in str(part.get("Name", "")).lower() for part in self.version.get("Components") or [])
 
 
 class Engine:
@@ -80,39 +79,31 @@ class Engine:
             gone.client.close()
 
     def get(self, path: str, *, stream: bool = False, **params: Any) -> "requests.Response":
-        """GET a versioned path that docker-py has no call for, or one that ends its timeout. Raises docker's APIError."""
+        """GET a versioned path that docker-py has no good call for. Raises docker's APIError."""
         client = self.docker
-        return _checked(
-            client.get(f"{client.base_url}/v{client.api_version}{path}", params=params, stream=stream)
-        )
+        return _checked(client.get(f"{client.base_url}/v{client.api_version}{path}", params=params, stream=stream))
 
     def post(self, path: str, body: Any, *, stream: bool = False) -> "requests.Response":
         """POST JSON to a versioned path. Raises docker's APIError."""
         client = self.docker
-        return _checked(
-            client.post(f"{client.base_url}/v{client.api_version}{path}", json=body, stream=stream)
-        )
+        return _checked(client.post(f"{client.base_url}/v{client.api_version}{path}", json=body, stream=stream))
 
     def _connect(self) -> Connected:
-        tried = []
         try:
             places = address.endpoints(self._settings)
         except address.BadContext as error:
             raise EngineUnreachable(
                 str(error), 'choose another ("docker context use NAME") or set DOCKER_HOST.'
             ) from None
+        tried: list[tuple[address.Endpoint, str]] = []
         for endpoint in places:
             try:
                 return self._dial(endpoint)
             except Refused:
                 raise
             except Exception as error:  # noqa: BLE001 - whatever a place answers, the next one may do better
-                tried.append(f"{endpoint.address} ({endpoint.rule}): {why(error)}")
-        if not places:
-            tried.append(
-                "none of the usual sockets exists: " + ", ".join(place for place, _ in address.usual_places())
-            )
-        raise EngineUnreachable("no Docker Engine answers. Tried " + "; ".join(tried), address.remedy() + ".")
+                tried.append((endpoint, why(error)))
+        raise NoEngine(tried)
 
     def _dial(self, endpoint: address.Endpoint) -> Connected:
         import requests
@@ -131,9 +122,7 @@ class Engine:
             adapter = NpipeHTTPAdapter(endpoint.address)
         else:
             tls = endpoint.tls or (address.Tls(None, None, None, verify=True) if scheme == "https" else None)
-            adapter = EngineAdapter(
-                dialler(endpoint.address, tls.context() if tls and scheme != "unix" else None)
-            )
+            adapter = EngineAdapter(dialler(endpoint.address, tls.context() if tls and scheme != "unix" else None))
         probe = requests.Session()
         probe.trust_env = False
         probe.mount("http+docker://", adapter)
@@ -146,6 +135,18 @@ class Engine:
         return Connected(endpoint, client, version)
 
 
+class NoEngine(EngineUnreachable):
+    """No place had an engine that answers. `tried` has each, and why it failed."""
+
+    def __init__(self, tried: list[tuple[address.Endpoint, str]]) -> None:
+        told = [f"{place.address} ({place.rule}): {reason}" for place, reason in tried if reason != NO_SOCKET]
+        missing = [place.address for place, reason in tried if reason == NO_SOCKET]
+        if missing:
+            told.append(f"{NO_SOCKET} as {', '.join(missing)}")
+        super().__init__(f"no Docker Engine answers. Tried: {'; '.join(told)}", address.remedy() + ".")
+        self.tried = tried
+
+
 def why(error: BaseException) -> str:
     """The reason of a failed connection in a few words."""
     cause: BaseException | None = error
@@ -154,7 +155,7 @@ def why(error: BaseException) -> str:
         seen.add(id(cause))
         match cause:
             case FileNotFoundError():
-                return "there is no such socket"
+                return NO_SOCKET
             case PermissionError():
                 return "permission denied (is your user in the group that owns the socket?)"
             case ConnectionRefusedError():
@@ -163,12 +164,7 @@ def why(error: BaseException) -> str:
                 return "no answer in time"
         inner = next((arg for arg in cause.args if isinstance(arg, BaseException)), None)
         reason = getattr(cause, "reason", None)
-        cause = (
-            cause.__cause__
-            or inner
-            or (reason if isinstance(reason, BaseException) else None)
-            or cause.__context__
-        )
+        cause = cause.__cause__ or inner or (reason if isinstance(reason, BaseException) else None) or cause.__context__
     return str(error) or type(error).__name__
 
 
@@ -189,4 +185,4 @@ def _numbers(version: str) -> tuple[int, int]:
     return int(major), int(minor.partition(".")[0])
 
 
-__all__ = ["CallScope", "Connected", "Engine", "why"]
+__all__ = ["CallScope", "Connected", "Engine", "NoEngine", "why"]

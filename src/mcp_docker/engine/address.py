@@ -57,12 +57,7 @@ def endpoints(settings: Settings) -> list[Endpoint]:
         return [Endpoint(settings.docker_host, "DOCKER_HOST", _tls(settings))]
     if context := _context(settings):
         return [context]
-    return [Endpoint(address, rule) for address, rule in _usual() if not _missing(address)]
-
-
-def usual_places() -> list[tuple[str, str]]:
-    """The addresses that are looked at when none is named, with whose they are, present or not."""
-    return list(_usual())
+    return [Endpoint(address, f"usual place of {whose}") for address, whose in _usual()]
 
 
 def remedy() -> str:
@@ -75,10 +70,6 @@ def remedy() -> str:
         'start the engine ("sudo systemctl start docker", or "systemctl --user start docker" if rootless)',
     )
     return f"{start}, or set DOCKER_HOST to where it listens; then call again, no restart is needed"
-
-
-def _missing(address: str) -> bool:
-    return address.startswith("unix://") and not Path(address.removeprefix("unix://")).exists()
 
 
 def _tls(settings: Settings) -> Tls | None:
@@ -116,8 +107,7 @@ def _context(settings: Settings) -> Endpoint | None:
     tls = None
     if files.is_dir():
         ca, cert, key = (
-            path if path.exists() else None
-            for path in (files / "ca.pem", files / "cert.pem", files / "key.pem")
+            path if path.exists() else None for path in (files / "ca.pem", files / "cert.pem", files / "key.pem")
         )
         tls = Tls(ca, cert, key, verify=not docker.get("SkipTLSVerify", False))
     return Endpoint(address, f"Docker context {name!r}", tls)
@@ -125,9 +115,7 @@ def _context(settings: Settings) -> Endpoint | None:
 
 def _current_context(folder: Path) -> str:
     try:
-        return str(
-            json.loads((folder / "config.json").read_text(encoding="utf-8")).get("currentContext") or ""
-        )
+        return str(json.loads((folder / "config.json").read_text(encoding="utf-8")).get("currentContext") or "")
     except (OSError, ValueError, AttributeError):
         return ""
 

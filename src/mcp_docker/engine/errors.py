@@ -1,10 +1,14 @@
 """Docker's errors, translated once into ours."""
 
 import re
+from typing import TYPE_CHECKING
 
 from mcp_docker import errors
 from mcp_docker.engine import Engine, why
 from mcp_docker.errors import Refused
+
+if TYPE_CHECKING:
+    from docker.errors import APIError
 
 _LISTS = {
     "container": "docker_list_containers",
@@ -83,7 +87,7 @@ def translate(error: BaseException, engine: Engine) -> Refused:
     )
 
 
-def _api_error(error: "docker.errors.APIError") -> Refused:  # type: ignore[name-defined]  # noqa: F821
+def _api_error(error: "APIError") -> Refused:
     text = _sentence(str(error.explanation or error))
     lowered = text.lower()
     for pattern, kind, hint in _KINDS:

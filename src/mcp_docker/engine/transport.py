@@ -1,4 +1,4 @@
-"""docker-py's way to the engine: one adapter for every address, whose sockets belong to the call that uses them."""
+"""docker-py's way to the engine: one adapter for all addresses; a socket belongs to the call that uses it."""
 
 import socket
 import ssl
@@ -79,7 +79,8 @@ def _ssh(scope: CallScope, address: str) -> socket.socket:
         "dial-stdio",
     ]
     with theirs:
-        _ssh_clients.append(subprocess.Popen(command, stdin=theirs, stdout=theirs, start_new_session=True))
+        end = theirs.fileno()
+        _ssh_clients.append(subprocess.Popen(command, stdin=end, stdout=end, start_new_session=True))  # noqa: S603 - the operator's own address
     scope.hold(ours)
     return ours
 
@@ -124,8 +125,8 @@ class _Pool(HTTPConnectionPool):
 
     def _get_conn(self, timeout: float | None = None) -> Any:
         connection = super()._get_conn(timeout)
-        assert isinstance(connection, _Connection)
-        connection.hold()
+        if isinstance(connection, _Connection):
+            connection.hold()
         return connection
 
     def _put_conn(self, conn: Any) -> None:
