@@ -1,18 +1,127 @@
-"""Declarations and settings -> schemas.json and the tables in the Markdown files."""
+"""Declarations and settings -> schemas.json and the tables in the Markdown files.
+
+`python -m mcp_docker.docs` writes them; with `--check` it names the stale ones and exits with 1.
+"""
 
 import json
+import re
+import sys
+import types
 from pathlib import Path
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
 
 from mcp_docker import schema
 from mcp_docker.registry import declared
+from mcp_docker.settings import RESERVED, UNENFORCED, Settings
+from mcp_docker.tool import Tier, Tool
+
+ROOT = Path(__file__).parents[2]
+PREFIXES = {
+    "DOCKER_": "The engine",
+    "SAFETY_": "What calls may do",
+    "MCP_": "The server",
+}
+LETTERS = {Tier.SAFE: "safe", Tier.MODERATE: "moderate", Tier.DESTRUCTIVE: "**destructive**"}
+
+
+def generated(root: Path = ROOT) -> dict[Path, str]:
+    """The text that every generated file should have."""
+    return {
+        root / "src/mcp_docker/schemas.json": schemas(),
+        root / "README.md": _filled(root / "README.md", "tools", tool_table()),
+        root / "CONFIGURATION.md": _filled(root / "CONFIGURATION.md", "settings", settings_tables()),
+    }
 
 
 def schemas() -> str:
-    """The text of schemas.json: what tools/list says of every tool."""
+    """What tools/list says of every tool, by name."""
     listings = {name: schema.listing(tool) for name, tool in declared().items()}
     return json.dumps(listings, indent=1, ensure_ascii=False) + "\n"
 
 
-def write(root: Path) -> None:
-    """Bring every generated file of the repository up to date."""
-    (root / "src/mcp_docker/schemas.json").write_text(schemas(), encoding="utf-8")
+def tool_table() -> str:
+    """The tools by toolset, with their tier and arguments."""
+    rows = ["| tool | tier | what it does | arguments |", "|---|---|---|---|"]
+    rows += [_tool_row(tool) for tool in declared().values()]
+    return "\n".join(rows)
+
+
+def settings_tables() -> str:
+    """One table of settings for each prefix."""
+    parts = []
+    for prefix, title in PREFIXES.items():
+        parts += [f"## {title}", "", "| variable | type | default | meaning |", "|---|---|---|---|"]
+        parts += [
+            f"| `{name.upper()}` | {_type(field.annotation)} | {_default(field)} | {field.description} |"
+            for name, field in Settings.model_fields.items()
+            if name.upper().startswith(prefix)
+        ]
+        parts.append("")
+    parts += [
+        "## Known, but without effect in this version",
+        "",
+        "Setting one of these is said in the log at the start.",
+        "",
+        ", ".join(f"`{name}`" for name in sorted(RESERVED)),
+        "",
+        "These restrictions can't be enforced yet, so the server does not start with one of them set:",
+        "",
+        ", ".join(f"`{name}`" for name in sorted(UNENFORCED)),
+    ]
+    return "\n".join(parts)
+
+
+def main(arguments: list[str]) -> int:
+    """Write the generated files, or check them."""
+    stale = [path for path, text in generated().items() if not path.exists() or path.read_text(encoding="utf-8") != text]
+    if "--check" in arguments:
+        for path in stale:
+            print(f"{path.relative_to(ROOT)} is stale: scripts/gen", file=sys.stderr)  # noqa: T201
+        return int(bool(stale))
+    for path, text in generated().items():
+        path.write_text(text, encoding="utf-8")
+    return 0
+
+
+def _filled(path: Path, name: str, text: str) -> str:
+    """The file with `text` between its `<!-- NAME -->` and `<!-- /NAME -->` marks."""
+    whole = path.read_text(encoding="utf-8")
+    return re.sub(rf"(?s)(<!-- {name} -->\n).*?(\n<!-- /{name} -->)", lambda match: match[1] + text + match[2], whole)
+
+
+def _tool_row(tool: type[Tool]) -> str:
+    spec = tool.spec
+    arguments = ", ".join(
+        f"`{field.alias or name}`" + ("" if field.is_required() else "?") for name, field in tool.model_fields.items()
+    )
+    description = " ".join(spec.description.split()).replace("|", "\\|")
+    return f"| `{spec.name}` | {LETTERS[spec.tier]} | {description} | {arguments} |"
+
+
+def _type(annotation: Any) -> str:
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _type(arguments[0])
+    if origin in (Union, types.UnionType):
+        return _type(next(branch for branch in arguments if branch is not type(None)))
+    if origin is Literal:
+        return ", ".join(f"`{value}`" for value in arguments)
+    if origin is tuple:
+        return "list"
+    if origin is dict:
+        return "name=number list"
+    return {bool: "true, false", int: "whole number", float: "number", Path: "path", str: "text"}[annotation]
+
+
+def _default(field: FieldInfo) -> str:
+    value = field.get_default(call_default_factory=True, validated_data={})
+    if value is None or value is PydanticUndefined or value in ((), {}):
+        return ""
+    return f"`{str(value).lower() if isinstance(value, bool) else f'{value:g}' if isinstance(value, float) else value}`"
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

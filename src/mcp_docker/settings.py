@@ -107,11 +107,18 @@ class Settings(BaseSettings):
     mcp_debug_mode: bool = Field(False, description="Log at DEBUG, with tracebacks")
 
 
+UNENFORCED = frozenset(
+    """
+    SAFETY_ALLOWED_BUILD_ROOTS SAFETY_ALLOWED_PUSH_REGISTRIES SAFETY_ALLOWED_REGISTRIES SAFETY_CONFIRMATION
+    SAFETY_PROTECTED_LABELS
+    """.split()
+)
+"""Restrictions that this version can't keep: it does not start with one set, rather than pretend."""
+
 RESERVED = frozenset(
     """
-    SAFETY_ALLOWED_BUILD_ROOTS SAFETY_ALLOWED_PROMPTS SAFETY_ALLOWED_PUSH_REGISTRIES SAFETY_ALLOWED_REGISTRIES
-    SAFETY_ALLOWED_RESOURCES SAFETY_CONFIRMATION SAFETY_PROTECTED_LABELS SAFETY_REDACT_SECRETS
-    SAFETY_VOLUME_MOUNT_ALLOWLIST SAFETY_VOLUME_MOUNT_BLOCKLIST SAFETY_YOLO_MODE
+    SAFETY_ALLOWED_PROMPTS SAFETY_ALLOWED_RESOURCES SAFETY_REDACT_SECRETS SAFETY_VOLUME_MOUNT_ALLOWLIST
+    SAFETY_VOLUME_MOUNT_BLOCKLIST SAFETY_YOLO_MODE
     SECURITY_ALLOWED_CLIENT_IPS SECURITY_ALLOWED_HOSTS SECURITY_ALLOWED_ORIGINS SECURITY_AUDIT_LOG_ENABLED
     SECURITY_AUDIT_LOG_FILE SECURITY_OAUTH_AUDIENCE SECURITY_OAUTH_CLIENT_ID SECURITY_OAUTH_CLIENT_SECRET
     SECURITY_OAUTH_CLIENT_SECRET_FILE SECURITY_OAUTH_CLOCK_SKEW_SECONDS SECURITY_OAUTH_ENABLED
@@ -146,6 +153,11 @@ def load(env_file: Path | None = None, **flags: Any) -> Settings:
             raise SettingsError([f"--env-file {env_file}: there is no such file"])
         present = {**{name: value or "" for name, value in dotenv_values(env_file).items()}, **present}
     problems = [problem for name in sorted(present) if (problem := _unknown(name))]
+    problems += [
+        f"{name}: this version can't enforce it; unset it to start without that restriction"
+        for name in sorted(UNENFORCED)
+        if present.get(name)
+    ]
     try:
         settings = Settings(_env_file=env_file, **flags)
     except ValidationError as error:
@@ -165,7 +177,7 @@ def unheeded() -> list[str]:
 
 
 def _unknown(name: str) -> str:
-    known = {field.upper() for field in Settings.model_fields} | RESERVED
+    known = {field.upper() for field in Settings.model_fields} | RESERVED | UNENFORCED
     ours = name.startswith(("SAFETY_", "SECURITY_"))
     if name in known or name in _OTHERS or not (ours or name.startswith(("DOCKER_", "MCP_"))):
         return ""
