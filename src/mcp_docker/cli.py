@@ -82,13 +82,21 @@ def _run(arguments: argparse.Namespace) -> int:
 
 def _serve(pipeline: "Pipeline") -> None:
     import anyio
+    from loguru import logger
 
     from mcp_docker.server import serve_stdio
 
-    anyio.run(serve_stdio, pipeline)
+    status = 0
+    try:
+        anyio.run(serve_stdio, pipeline)
+    except* BrokenPipeError:
+        pass  # the client has closed its end: it is gone
+    except* Exception as crash:  # noqa: BLE001 - the end of the line
+        logger.opt(exception=crash).critical("mcp-docker crashed")
+        status = 1
     sys.stderr.flush()
     # a thread may still be blocked in a read of standard input, and the interpreter would wait for it
-    os._exit(0)
+    os._exit(status)
 
 
 def _call(pipeline: "Pipeline", tool: str, text: str) -> int:

@@ -55,6 +55,10 @@ class Refused(McpDockerError):
         super().__init__(f"REFUSED [{self.code}] {what}; {hint}")
         self.detail = detail
 
+    def add(self, more: str) -> None:
+        """Say one sentence more: what a tool did about it."""
+        self.args = (f"{self} {more}",)
+
 
 class ToolNotAvailable(Refused):
     code = "TOOL_NOT_AVAILABLE"

@@ -21,6 +21,7 @@ from mcp_docker.tool import Answer, Context, Cut, Limits, TextAnswer, Tier, Tool
 CALLS_IN_FLIGHT = 64
 GRACE_SECONDS = 1.5
 PROGRESS_SECONDS = 0.25
+REFUSAL_CHARACTERS = 4_000
 
 Progress = Callable[[float, float | None, str], Awaitable[None]]
 
@@ -192,6 +193,8 @@ def _shaped(answer: Answer, limit: int) -> Result:
 
 def _refusal(refused: Refused, limit: int) -> Result:
     text = redact.clean_text(str(refused))
+    if len(text) > REFUSAL_CHARACTERS:  # it repeats what the caller sent; its end says what to do
+        text = f"{text[: REFUSAL_CHARACTERS * 3 // 4]} […] {text[-REFUSAL_CHARACTERS // 4 :]}"
     if refused.detail:
         text += "\n" + redact.fence(redact.clean_text(refused.detail)[-limit // 2 :])
     return Result(text, meta={"mcp-docker/code": refused.code})

@@ -1,13 +1,16 @@
 """The protocol: MCP's handlers over the pipeline, and standard input and output."""
 
+import contextlib
+import contextvars
 import io
 import json
 import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from importlib.resources import files
-from typing import Any
+from typing import Any, Self
 
 import anyio
 import anyio.to_thread
@@ -16,6 +19,8 @@ from mcp.server.caching import CacheHint
 from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel import Server
 from mcp.server.stdio import stdio_server
+from mcp.shared._stream_protocols import ReadStream, WriteStream
+from mcp.shared.message import SessionMessage
 
 from mcp_docker import __version__
 from mcp_docker.pipeline import Call, Pipeline, Result
@@ -23,6 +28,8 @@ from mcp_docker.registry import Hidden
 
 DRAIN_SECONDS = 1.0
 EXIT_SECONDS = 1.3
+# 2026-07-28 requires it of every result; the SDK leaves it out for older clients
+COMPLETE = {"resultType": "complete"}
 
 
 def build(pipeline: Pipeline) -> Server[dict[str, Any]]:
@@ -30,7 +37,7 @@ def build(pipeline: Pipeline) -> Server[dict[str, Any]]:
     listings: dict[str, Any] = json.loads((files("mcp_docker") / "schemas.json").read_text(encoding="utf-8"))
 
     async def list_tools(_context: ServerRequestContext[dict[str, Any]], _params: Any) -> Any:
-        return {"tools": [listings[name] for name in pipeline.registry.visible()]}
+        return {"tools": [listings[name] for name in pipeline.registry.visible()], **COMPLETE}
 
     async def call_tool(context: ServerRequestContext[dict[str, Any]], params: types.CallToolRequestParams) -> Any:
         wants_progress = context.meta is not None and context.meta.get("progress_token") is not None
@@ -73,9 +80,14 @@ async def serve_stdio(pipeline: Pipeline) -> None:
     async with anyio.create_task_group() as tasks:
         if sys.platform != "win32":
             tasks.start_soon(_end_on_signals, stdin)
-        async with stdio_server(stdin=stdin) as (read, write):
-            await server.run(read, write, server.create_initialization_options())
-        await pipeline.drain(DRAIN_SECONDS)
+        try:
+            async with stdio_server(stdin=stdin) as (read, write):
+                messages = _Messages(read, lambda: tasks.start_soon(_object, write, stdin.line))
+                await server.run(messages, write, server.create_initialization_options())
+        finally:
+            exit_within(EXIT_SECONDS)
+            with anyio.CancelScope(shield=True):
+                await pipeline.drain(DRAIN_SECONDS)
         tasks.cancel_scope.cancel()
 
 
@@ -98,6 +110,7 @@ class _Stdin(anyio.AsyncFile[str]):
         os.close(null)
         super().__init__(io.TextIOWrapper(os.fdopen(wire, "rb"), encoding="utf-8", errors="replace"))
         self._reading = anyio.CancelScope()
+        self.line = ""
 
     async def readline(self) -> str:
         line = ""
@@ -105,11 +118,70 @@ class _Stdin(anyio.AsyncFile[str]):
             line = await anyio.to_thread.run_sync(self.wrapped.readline, abandon_on_cancel=True)
         if not line:
             exit_within(EXIT_SECONDS)
+        self.line = line
         return line
 
     def end(self) -> None:
         """Behave as if input had ended."""
+        exit_within(EXIT_SECONDS)  # nobody may be reading: it waits where a client takes no answers
         self._reading.cancel()
+
+
+class _Messages:
+    """What the client sends, without the lines that are no message.
+
+    The SDK drops those without a word, and whoever sent a request that way would wait for ever: a lone surrogate in
+    an argument is enough.
+    """
+
+    def __init__(self, stream: ReadStream[SessionMessage | Exception], object_to_line: Callable[[], object]) -> None:
+        self._stream = stream
+        self._object_to_line = object_to_line
+
+    @property
+    def last_context(self) -> contextvars.Context | None:
+        context: contextvars.Context | None = getattr(self._stream, "last_context", None)
+        return context
+
+    async def receive(self) -> SessionMessage | Exception:
+        while isinstance(item := await self._stream.receive(), Exception):
+            self._object_to_line()
+        return item
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> SessionMessage | Exception:
+        try:
+            return await self.receive()
+        except anyio.EndOfStream:
+            raise StopAsyncIteration from None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+
+async def _object(write: WriteStream[SessionMessage], line: str) -> None:
+    """Answer a line that is no message with the error that JSON-RPC has for it; blank lines are let pass."""
+    if not line.strip():
+        return
+    request: Any = None
+    error = types.ErrorData(code=types.PARSE_ERROR, message="Parse error: this line is not JSON")
+    with contextlib.suppress(ValueError, RecursionError):
+        request = json.loads(line)
+        error = types.ErrorData(
+            code=types.INVALID_REQUEST, message="Invalid request: not a JSON-RPC 2.0 message in valid Unicode"
+        )
+    known = request.get("id") if isinstance(request, dict) else None
+    answered = known if isinstance(known, str | int) and not isinstance(known, bool) else None
+    with contextlib.suppress(anyio.ClosedResourceError, anyio.BrokenResourceError):
+        await write.send(SessionMessage(types.JSONRPCError(jsonrpc="2.0", id=answered, error=error)))
 
 
 def exit_within(seconds: float) -> None:
@@ -120,7 +192,8 @@ def exit_within(seconds: float) -> None:
 
 
 def _wire(result: Result) -> dict[str, Any]:
-    wire: dict[str, Any] = {"content": [{"type": "text", "text": result.text}], "isError": result.is_error}
+    content = [{"type": "text", "text": result.text}]
+    wire: dict[str, Any] = {"content": content, "isError": result.is_error, **COMPLETE}
     if result.data is not None:
         wire["structuredContent"] = result.data
     if result.meta:

@@ -88,6 +88,11 @@ class Engine:
         client = self.docker
         return _checked(client.post(f"{client.base_url}/v{client.api_version}{path}", json=body, stream=stream))
 
+    def delete(self, path: str, **params: Any) -> None:
+        """DELETE a versioned path. Raises docker's APIError."""
+        client = self.docker
+        _checked(client.delete(f"{client.base_url}/v{client.api_version}{path}", params=params))
+
     def _connect(self) -> Connected:
         try:
             places = address.endpoints(self._settings)
@@ -160,6 +165,8 @@ def why(error: BaseException) -> str:
                 return "permission denied (is your user in the group that owns the socket?)"
             case ConnectionRefusedError():
                 return "nothing listens there"
+            case ConnectionResetError() | BrokenPipeError():
+                return "it closed the connection"
             case TimeoutError():
                 return "no answer in time"
         inner = next((arg for arg in cause.args if isinstance(arg, BaseException)), None)

@@ -19,12 +19,38 @@ _LISTS = {
 
 _KINDS: tuple[tuple[str, type[Refused], str], ...] = (
     (
-        r"(pull access denied|unauthorized|authentication required|no basic auth|denied:)",
+        r"executable file not found|exec format error|(exec|stat)\b.*(permission denied|no such file or directory)"
+        r"|executable .* not found|crun: .*exec",
+        errors.BadParameter,
+        "check command, entrypoint and working_dir: the image has no such program, or it can't be run.",
+    ),
+    (
+        r"cannot remove .*(running|paused|restarting)",
+        errors.Conflict,
+        "docker_stop_container stops it first, or force=true kills and removes it.",
+    ),
+    (
+        r"removal of container .* is already in progress",
+        errors.Conflict,
+        "it is being removed: docker_list_containers(all=true) shows when it is gone.",
+    ),
+    (
+        r"(pull access denied|unauthorized|authentication required|no basic auth|denied:|resource is denied)",
         errors.RegistryDenied,
         'check the name; for a private repository the operator runs "docker login" for that registry.',
     ),
     (
-        r"(manifest|tag|repository) .*(unknown|not found)|not found: manifest",
+        r"tag does not exist: |does not exist locally with the tag",
+        errors.ImageNotFound,
+        "docker_list_images shows the tags that are here; docker_tag_image gives an image another.",
+    ),
+    (
+        r"dockerfile parse error|build target|target stage|specified dockerfile|the dockerfile .* cannot be empty",
+        errors.BuildFailed,
+        "correct the Dockerfile or the arguments.",
+    ),
+    (
+        r"(manifest|tag|repository) .*(unknown|not found|not known)|not found: manifest|manifest unknown|name unknown",
         errors.NotFound,
         "check the image's name and tag.",
     ),
@@ -32,6 +58,46 @@ _KINDS: tuple[tuple[str, type[Refused], str], ...] = (
         r"no such image|image not known|unable to find image",
         errors.ImageNotFound,
         "docker_pull_image fetches it; docker_list_images shows those that are here.",
+    ),
+    (
+        r"pinging container registry|/v2/.*: |http response to https client|toomanyrequests|x509: ",
+        errors.RegistryFailed,
+        "check the registry's address, and that the engine's machine reaches it.",
+    ),
+    (
+        r"referenced in (multiple|one or more) repositories|image used by more than one",
+        errors.Conflict,
+        "remove its tags one by one, or use force=true to remove all of them.",
+    ),
+    (
+        r"has dependent child images|image used by .* children|image has dependent",
+        errors.InUse,
+        "other images are built on it: remove those first.",
+    ),
+    (
+        r"pool overlaps|subnet .* is already used",
+        errors.Conflict,
+        "choose another subnet, or leave ipam out; docker_inspect_network shows which one a network has.",
+    ),
+    (
+        r"^address already in use$|requested ip address .* is already allocated",
+        errors.Conflict,
+        "another container has this address; docker_inspect_network shows which are taken.",
+    ),
+    (
+        r"endpoint with name .* already exists|already connected to network",
+        errors.Conflict,
+        "it is connected already; docker_disconnect_container first, to give it other addresses or aliases.",
+    ),
+    (
+        r"is not connected to (the )?network",
+        errors.Conflict,
+        "docker_inspect_network shows which containers are connected.",
+    ),
+    (
+        r"not a swarm manager",
+        errors.Unsupported,
+        "overlay networks need an engine in a swarm; use the driver 'bridge'.",
     ),
     (
         r"port is already allocated|address already in use|ports are not available",
@@ -87,12 +153,18 @@ def translate(error: BaseException, engine: Engine) -> Refused:
     )
 
 
+def kind_of(text: str) -> tuple[type[Refused], str] | None:
+    """The error that an engine's words mean, and its hint; None if they are unknown."""
+    lowered = text.lower()
+    return next(((kind, hint) for pattern, kind, hint in _KINDS if re.search(pattern, lowered)), None)
+
+
 def _api_error(error: "APIError") -> Refused:
     text = _sentence(str(error.explanation or error))
     lowered = text.lower()
-    for pattern, kind, hint in _KINDS:
-        if re.search(pattern, lowered):
-            return kind(text, hint)
+    if known := kind_of(text):
+        kind, hint = known
+        return kind(text, hint)
     match error.status_code:
         case 404:
             named = next((listing for word, listing in _LISTS.items() if word in lowered), "")

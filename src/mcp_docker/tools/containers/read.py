@@ -87,9 +87,7 @@ def _ports(ports: list[dict[str, Any]] | None) -> list[str]:
     for port in ports or []:
         inner = f"{port.get('PrivatePort')}/{port.get('Type', 'tcp')}"
         host = port.get("IP") or ""
-        outer = (
-            f"{f'[{host}]' if ':' in host else host}:{port['PublicPort']}->" if port.get("PublicPort") else ""
-        )
+        outer = f"{f'[{host}]' if ':' in host else host}:{port['PublicPort']}->" if port.get("PublicPort") else ""
         written.append(outer + inner)
     return sorted(set(written))
 
@@ -155,9 +153,7 @@ class ContainerDetails(Answer):
     read_only: bool
     auto_remove: bool
     tty: bool
-    untrusted: Literal[True] = Field(
-        default=True, description="Labels, environment and output are strangers' text"
-    )
+    untrusted: Literal[True] = Field(default=True, description="Labels, environment and output are strangers' text")
     raw: dict[str, Any] | None = None
 
 

@@ -1,0 +1,236 @@
+"""Containers: starting, stopping, removing."""
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from mcp_docker.tool import Answer, Context, Tier, Tool
+from mcp_docker.tools.containers.ports import published
+from mcp_docker.tools.fields import ContainerId
+
+SETTLE_SECONDS = 0.3
+REMOVAL_SECONDS = 3.0
+LOOK_SECONDS = 0.1
+KILLED = 128 + 9
+
+StopSeconds = Annotated[int, Field(ge=0, le=600, description="Seconds until it is killed")]
+
+
+def seen(ctx: Context, container_id: str) -> dict[str, Any] | None:
+    """The container as inspect shows it; None if there is none."""
+    from docker.errors import NotFound
+
+    with contextlib.suppress(NotFound):
+        found: dict[str, Any] = ctx.engine.docker.inspect_container(container_id)
+        return found
+    return None
+
+
+def settled(ctx: Context, container_id: str) -> dict[str, Any] | None:
+    """A container just started, watched for a moment: what fails at once is seen to fail. None if it is gone."""
+    for _ in range(round(SETTLE_SECONDS / LOOK_SECONDS)):
+        found = seen(ctx, container_id)
+        if found is None or not state_of(found).running or ctx.cancelled(LOOK_SECONDS):
+            return found
+    return seen(ctx, container_id)
+
+
+@dataclass(frozen=True)
+class State:
+    """How a container is doing, as the answers say it."""
+
+    status: str
+    running: bool = False
+    exit_code: int | None = None
+    error: str | None = None
+
+
+def state_of(found: dict[str, Any] | None) -> State:
+    """The state of an inspected container; one that is gone, or going since it was made with remove=true, is
+    "removed"."""
+    if found is None:
+        return State("removed")
+    state = found.get("State") or {}
+    status = state.get("Status") or ""
+    if status in ("running", "paused", "stopping", "created", "configured", ""):
+        return State(status, status in ("running", "paused", "stopping"), None, state.get("Error") or None)
+    going = (found.get("HostConfig") or {}).get("AutoRemove")
+    return State("removed" if going else status, False, state.get("ExitCode"), state.get("Error") or None)
+
+
+def told(ctx: Context, seconds: float, message: str, work: Callable[[], Any]) -> Any:
+    """Do something that blocks for up to so many seconds, and tell the caller every second that it goes on."""
+    done = threading.Event()
+
+    def working() -> Any:
+        try:
+            return work()
+        finally:
+            done.set()
+
+    def telling() -> None:
+        passed = 0
+        while not done.wait(1):
+            passed += 1
+            ctx.progress(passed, max(seconds, passed), f"{message}: {passed} s")
+
+    return ctx.gather(lambda each: each(), (working, telling))[0]
+
+
+class ContainerStarted(Answer):
+    """A container after a start or restart."""
+
+    id: str
+    name: str
+    changed: bool = Field(description="False: it ran already")
+    state: str = Field(description="removed: it ended, and was made with remove=true")
+    exit_code: int | None = Field(default=None, description="Set when it has already ended")
+    error: str | None = None
+    ports: list[str]
+
+
+class StartContainer(Tool, tier=Tier.MODERATE, idempotent=True, verify="docker_inspect_container"):
+    """Start a container. One that ends at once is reported with its exit code."""
+
+    container_id: ContainerId
+
+    def run(self, ctx: Context) -> ContainerStarted:
+        found = ctx.engine.docker.inspect_container(self.container_id)
+        # docker-py's start() does not tell whether the engine had anything to do
+        response = ctx.engine.post(f"/containers/{found['Id']}/start", None)
+        return _started(ctx, found, changed=response.status_code != 304)
+
+
+class RestartContainer(Tool, tier=Tier.MODERATE, verify="docker_inspect_container"):
+    """Stop a container if it runs, then start it."""
+
+    container_id: ContainerId
+    timeout: StopSeconds = 10
+
+    def seconds_needed(self) -> float:
+        return self.timeout + 15
+
+    def run(self, ctx: Context) -> ContainerStarted:
+        found = ctx.engine.docker.inspect_container(self.container_id)
+        path = f"/containers/{found['Id']}/restart?t={self.timeout}"
+        told(ctx, self.timeout, f"restarting {name_of(found)}", lambda: ctx.engine.post(path, None))
+        return _started(ctx, found, changed=True)
+
+
+def _started(ctx: Context, before: dict[str, Any], *, changed: bool) -> ContainerStarted:
+    found = settled(ctx, before["Id"]) if changed else seen(ctx, before["Id"])
+    state = state_of(found)
+    return ContainerStarted(
+        id=before["Id"],
+        name=name_of(before),
+        changed=changed,
+        state=state.status,
+        exit_code=state.exit_code,
+        error=state.error,
+        ports=published(found or {}),
+    )
+
+
+class ContainerStopped(Answer):
+    """A container after a stop."""
+
+    id: str
+    name: str
+    changed: bool = Field(description="False: it did not run")
+    state: str
+    exit_code: int | None = None
+    killed: bool = Field(description="It ended by SIGKILL (exit code 137), as it does when the timeout passes")
+    oom_killed: bool | None = None
+    removed: bool = Field(description="It was made with remove=true: it is gone, its anonymous volumes too")
+
+
+class StopContainer(Tool, tier=Tier.MODERATE, idempotent=True, verify="docker_inspect_container"):
+    """Stop a container: its stop signal, then SIGKILL. One made with remove=true is deleted by it."""
+
+    container_id: ContainerId
+    timeout: StopSeconds = 10
+
+    def seconds_needed(self) -> float:
+        return self.timeout + 15
+
+    def run(self, ctx: Context) -> ContainerStopped:
+        found = ctx.engine.docker.inspect_container(self.container_id)
+        path = f"/containers/{found['Id']}/stop?t={self.timeout}"
+        response = told(ctx, self.timeout, f"stopping {name_of(found)}", lambda: ctx.engine.post(path, None))
+        changed = response.status_code != 304
+        # a container that is made to go when it ends may be gone already
+        last = seen(ctx, found["Id"]) or found
+        state = state_of(last)
+        removed = changed and bool((found.get("HostConfig") or {}).get("AutoRemove")) and _gone(ctx, found["Id"])
+        return ContainerStopped(
+            id=found["Id"],
+            name=name_of(found),
+            changed=changed,
+            state="removed" if removed else state.status,
+            exit_code=state.exit_code,
+            killed=state.exit_code == KILLED,
+            oom_killed=(last.get("State") or {}).get("OOMKilled") or None,
+            removed=removed,
+        )
+
+
+def _gone(ctx: Context, container_id: str) -> bool:
+    """Wait a little for the engine to remove the container; whether it has."""
+    for _ in range(round(REMOVAL_SECONDS / LOOK_SECONDS)):
+        if seen(ctx, container_id) is None:
+            return True
+        if ctx.cancelled(LOOK_SECONDS):
+            break
+    return False
+
+
+class ContainerRemoved(Answer):
+    """What a removal took away, and what it left."""
+
+    id: str
+    name: str
+    was: str = Field(description="Its state before")
+    removed_volumes: list[str] = Field(description="Anonymous volumes that went with it")
+    kept_volumes: list[str] = Field(description="Volumes that are still there, with their data")
+
+
+class RemoveContainer(Tool, tier=Tier.DESTRUCTIVE, idempotent=True, verify="docker_list_containers"):
+    """Remove a container and what was written in it. Named volumes stay."""
+
+    container_id: ContainerId
+    force: Annotated[bool, Field(description="Kill it if it runs")] = False
+    volumes: Annotated[bool, Field(description="Its anonymous volumes too")] = False
+
+    def run(self, ctx: Context) -> ContainerRemoved:
+        docker = ctx.engine.docker
+        found = docker.inspect_container(self.container_id)
+        docker.remove_container(found["Id"], force=self.force, v=self.volumes)
+        mounted = set(_volumes(found))
+        left = mounted & _existing(ctx, mounted) if mounted else set()
+        return ContainerRemoved(
+            id=found["Id"],
+            name=name_of(found),
+            was=state_of(found).status,
+            removed_volumes=sorted(mounted - left),
+            kept_volumes=sorted(left),
+        )
+
+
+def _existing(ctx: Context, names: set[str]) -> set[str]:
+    found = ctx.engine.docker.volumes(filters={"name": sorted(names)})
+    return {volume["Name"] for volume in found.get("Volumes") or []}
+
+
+def _volumes(found: dict[str, Any]) -> Iterator[str]:
+    for mount in found.get("Mounts") or []:
+        if mount.get("Type") == "volume" and mount.get("Name"):
+            yield mount["Name"]
+
+
+def name_of(found: dict[str, Any]) -> str:
+    """The name of an inspected container."""
+    return str(found.get("Name") or "").lstrip("/")
