@@ -76,7 +76,9 @@ def settings_tables() -> str:
 
 def main(arguments: list[str]) -> int:
     """Write the generated files, or check them."""
-    stale = [path for path, text in generated().items() if not path.exists() or path.read_text(encoding="utf-8") != text]
+    stale = [
+        path for path, text in generated().items() if not path.exists() or path.read_text(encoding="utf-8") != text
+    ]
     if "--check" in arguments:
         for path in stale:
             print(f"{path.relative_to(ROOT)} is stale: scripts/gen", file=sys.stderr)  # noqa: T201

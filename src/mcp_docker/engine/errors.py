@@ -30,6 +30,11 @@ _KINDS: tuple[tuple[str, type[Refused], str], ...] = (
         "docker_stop_container stops it first, or force=true kills and removes it.",
     ),
     (
+        r"container \S+ is not running|only create exec sessions on running|container state improper",
+        errors.Conflict,
+        "docker_start_container starts it.",
+    ),
+    (
         r"removal of container .* is already in progress",
         errors.Conflict,
         "it is being removed: docker_list_containers(all=true) shows when it is gone.",
@@ -138,6 +143,10 @@ def translate(error: BaseException, engine: Engine) -> Refused:
             return _api_error(error)
         case docker.errors.DockerException():
             return errors.EngineError(_sentence(str(error)), "correct the arguments or the engine's set-up.")
+        case requests.JSONDecodeError():
+            return errors.EngineError(
+                "the engine's answer is not what it should be", "call again, or check the engine."
+            )
         case requests.ReadTimeout() | TimeoutError():
             return errors.TimedOut(
                 "the engine did not answer in time (DOCKER_TIMEOUT)", "try again, or check the engine."

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar, copy_context
 from typing import TypeVar
 
-from mcp_docker.errors import Refused
+from mcp_docker.errors import Refused, TimedOut
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -34,6 +34,7 @@ class CallScope:
         self._cut = threading.Event()
         self._lock = threading.Lock()
         self._sockets: set[socket.socket] = set()
+        self._inner: set[CallScope] = set()
 
     @staticmethod
     def current() -> "CallScope":
@@ -48,6 +49,33 @@ class CallScope:
             yield
         finally:
             _current.reset(token)
+
+    @contextlib.contextmanager
+    def ending_after(self, seconds: float) -> Iterator["CallScope"]:
+        """A scope inside this one, made current, whose streams end after so many seconds, which is no error."""
+        inner = CallScope(seconds + self.socket_timeout)
+        timer = threading.Timer(seconds, inner.cut, (TimedOut("the time to listen is over", "listen again."),))
+        timer.daemon = True
+        with self._lock:
+            self.check()
+            self._inner.add(inner)
+        timer.start()
+        try:
+            with inner.entered():
+                yield inner
+        finally:
+            timer.cancel()
+            with self._lock:
+                self._inner.discard(inner)
+
+    @contextlib.contextmanager
+    def patient(self, seconds: float) -> Iterator[None]:
+        """Let requests be silent for so many seconds: a stream may rightly say nothing until the call's own limit."""
+        usual, self.socket_timeout = self.socket_timeout, seconds
+        try:
+            yield
+        finally:
+            self.socket_timeout = usual
 
     def hold(self, sock: socket.socket) -> None:
         """Register a socket. Raises the reason if the scope was already cut."""
@@ -69,6 +97,8 @@ class CallScope:
             for sock in self._sockets:
                 with contextlib.suppress(OSError):
                     sock.shutdown(socket.SHUT_RDWR)
+            for inner in self._inner:
+                inner.cut(reason)
 
     def check(self) -> None:
         """Raise the reason if the scope was cut: an ended stream may look like one that was read to its end."""

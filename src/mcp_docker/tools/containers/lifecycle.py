@@ -172,7 +172,7 @@ class StopContainer(Tool, tier=Tier.MODERATE, idempotent=True, verify="docker_in
             changed=changed,
             state="removed" if removed else state.status,
             exit_code=state.exit_code,
-            killed=state.exit_code == KILLED,
+            killed=changed and state.exit_code == KILLED,
             oom_killed=(last.get("State") or {}).get("OOMKilled") or None,
             removed=removed,
         )

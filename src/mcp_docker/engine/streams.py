@@ -1,0 +1,86 @@
+"""What containers print, as the engine sends it: frames of two streams, or one raw stream for a terminal."""
+
+import contextlib
+import http.client
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Literal
+
+from mcp_docker.engine.scope import CallScope
+
+if TYPE_CHECKING:
+    import requests
+
+Stream = Literal["stdout", "stderr"]
+
+HEADER_BYTES = 8
+PIECE_BYTES = 65_536
+LINE_BYTES = 32_768
+CUT_MARK = " […]"
+
+
+def pieces(response: "requests.Response", *, tty: bool, scope: CallScope) -> Iterator[tuple[Stream, bytes, bool]]:
+    """The stream, a piece of its text, and whether a frame begins with it, until the stream ends or `scope` is cut.
+
+    Source: Engine API, "Attach to a container", stream format. The length in a header is not trusted: a frame comes in
+    pieces of at most 64 KiB.
+    """
+    import urllib3
+
+    with contextlib.closing(response):
+        try:
+            yield from _terminal(response) if tty else _frames(response)
+        except (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError):
+            if not scope.cancelled():
+                raise
+
+
+def _terminal(response: "requests.Response") -> Iterator[tuple[Stream, bytes, bool]]:
+    while data := response.raw.read1(PIECE_BYTES):
+        yield "stdout", data, False
+
+
+def _frames(response: "requests.Response") -> Iterator[tuple[Stream, bytes, bool]]:
+    while len(header := response.raw.read(HEADER_BYTES)) == HEADER_BYTES:
+        stream: Stream = "stderr" if header[0] == 2 else "stdout"
+        left, first = int.from_bytes(header[4:], "big"), True
+        while left and (data := response.raw.read(min(left, PIECE_BYTES))):
+            yield stream, data, first
+            left, first = left - len(data), False
+
+
+class Lines:
+    """Joins the pieces of each stream into lines. A line past 32 KiB loses its end, which is marked."""
+
+    def __init__(self) -> None:
+        self._parts: dict[Stream, bytearray] = {"stdout": bytearray(), "stderr": bytearray()}
+
+    def open(self, stream: Stream) -> bool:
+        """Whether that stream is in the middle of a line."""
+        return bool(self._parts[stream])
+
+    def feed(self, stream: Stream, data: bytes) -> Iterator[tuple[Stream, str]]:
+        """The lines that this piece completes."""
+        part = self._parts[stream]
+        *whole, last = data.split(b"\n")
+        for line in whole:
+            self._extend(part, line)
+            yield stream, _text(part)
+            part.clear()
+        self._extend(part, last)
+
+    def rest(self) -> Iterator[tuple[Stream, str]]:
+        """What was left without a newline at the end."""
+        for stream, part in self._parts.items():
+            if part:
+                yield stream, _text(part)
+                part.clear()
+
+    @staticmethod
+    def _extend(part: bytearray, data: bytes) -> None:
+        # one byte more than the limit is how an overlong line is known
+        part += data[: LINE_BYTES + 1 - len(part)]
+
+
+def _text(line: bytearray) -> str:
+    text = line[:LINE_BYTES].decode("utf-8", errors="replace").removesuffix("\r")
+    return text + CUT_MARK if len(line) > LINE_BYTES else text

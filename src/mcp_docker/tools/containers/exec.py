@@ -1,0 +1,89 @@
+"""Containers: running a command inside."""
+
+import re
+from collections.abc import Iterator
+from typing import Annotated, Any, ClassVar
+
+from pydantic import Field, PrivateAttr, model_validator
+
+from mcp_docker.engine import exec as engine_exec
+from mcp_docker.tool import Context, Demand, Power, TextAnswer, Tier, Tool
+from mcp_docker.tools.containers.options import User, WorkingDir
+from mcp_docker.tools.fields import Command, ContainerId, Environment
+
+NOT_EXECUTABLE, NOT_FOUND = 126, 127
+_SHELL = re.compile(r"[|&;<>$`*?~]|\(|\)")
+
+
+class CommandRun(TextAnswer):
+    """What the command printed, and how it ended."""
+
+    rest: ClassVar[str] = "have the command print less, or into a file that other commands read in parts."
+    keep_end: ClassVar[frozenset[str]] = frozenset({"stdout", "stderr"})
+
+    exit_code: int | None = None
+    stdout: str
+    stderr: str
+    dropped_bytes: int | None = Field(default=None, description="Left out at the beginning")
+    hint: str | None = None
+
+    @classmethod
+    def rendered(cls, data: dict[str, Any]) -> tuple[str, str]:
+        header = f"exit code {data.get('exit_code', 'unknown')}"
+        if "dropped_bytes" in data:
+            header += f", the first {data['dropped_bytes']} bytes are left out"
+        if "hint" in data:
+            header += f". {data['hint']}"
+        parts = [data["stdout"].rstrip("\n")]
+        if data["stderr"]:
+            parts.append("--- stderr\n" + data["stderr"].rstrip("\n"))
+        return header, "\n".join(part for part in parts if part)
+
+
+class ExecCommand(
+    Tool,
+    tier=Tier.MODERATE,
+    seconds=60,
+    verify="docker_inspect_container",
+    gone={"detach": "the call returns when the command ends", "stream": "the output is returned whole"},
+):
+    """Run a command in a running container; returns its exit code and output. No shell: use ["sh","-c","…"] for one."""
+
+    container_id: ContainerId
+    command: Annotated[Command, Field(min_length=1, description="Program and arguments")]
+    workdir: Annotated[WorkingDir, Field(description="Absolute path")] = ""
+    user: Annotated[User, Field(description="name, uid or uid:gid")] = ""
+    environment: Annotated[Environment | None, Field(description="More variables")] = None
+    privileged: Annotated[bool, Field(description="All capabilities")] = False
+
+    _text: str = PrivateAttr("")
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _remember(cls, value: Any, handler: Any) -> "ExecCommand":
+        made: ExecCommand = handler(value)
+        command = value.get("command") if isinstance(value, dict) else None
+        made._text = command if isinstance(command, str) and not command.lstrip().startswith("[") else ""
+        return made
+
+    def demands(self) -> Iterator[Demand]:
+        if self.privileged:
+            yield Demand(Power.PRIVILEGED, "exec")
+
+    def run(self, ctx: Context) -> CommandRun:
+        what = engine_exec.Exec(
+            self.container_id, self.command, self.user, self.workdir or None, self.environment or {}, self.privileged
+        )
+        code, output = engine_exec.run(ctx.engine, what, ctx.limits.response_bytes // 4, ctx.limits.seconds)
+        stdout, stderr = output["stdout"].text(), output["stderr"].text()
+        dropped = output["stdout"].dropped + output["stderr"].dropped
+        return CommandRun(
+            exit_code=code, stdout=stdout, stderr=stderr, dropped_bytes=dropped or None, hint=self._hint(code)
+        )
+
+    def _hint(self, code: int | None) -> str | None:
+        if self._text and _SHELL.search(self._text):
+            return 'No shell was involved, so |, >, $ and the like are plain text: use ["sh","-c","…"] for a shell.'
+        if code in (NOT_EXECUTABLE, NOT_FOUND):
+            return "The program does not exist in the container, or can't be run there."
+        return None
