@@ -196,7 +196,10 @@ def _slow_ways(bench: Bench) -> dict[str, tuple[str, Message]]:
     """Calls that don't end before they are cut, of those that our server has."""
     quiet = bench.stage.quiet
     ways: dict[str, tuple[str, Message]] = {
-        "logs that are followed": ("docker_container_logs", {"container_id": quiet, "follow": True}),
+        "logs that are followed": (
+            "docker_container_logs",
+            {"container_id": quiet, "follow": True, "seconds": 30},
+        ),
         "execs of sleep": ("docker_exec_command", {"container_id": quiet, "command": ["sleep", "20"]}),
     }
     return {kind: (tool, args) for kind, (tool, args) in ways.items() if not bench.lacks(tool, *args)}

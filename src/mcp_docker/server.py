@@ -27,7 +27,7 @@ from mcp_docker.pipeline import Call, Pipeline, Result
 from mcp_docker.registry import Hidden
 
 DRAIN_SECONDS = 1.0
-EXIT_SECONDS = 1.3
+EXIT_SECONDS = 1.2
 # 2026-07-28 requires it of every result; the SDK leaves it out for older clients
 COMPLETE = {"resultType": "complete"}
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 NEWEST_API = (1, 51)
 NO_SOCKET = "there is no such socket"
+NO_ANSWER = "no answer in time"
 
 
 @dataclass(frozen=True)
@@ -168,7 +169,7 @@ def why(error: BaseException) -> str:
             case ConnectionResetError() | BrokenPipeError():
                 return "it closed the connection"
             case TimeoutError():
-                return "no answer in time"
+                return NO_ANSWER
         inner = next((arg for arg in cause.args if isinstance(arg, BaseException)), None)
         reason = getattr(cause, "reason", None)
         cause = cause.__cause__ or inner or (reason if isinstance(reason, BaseException) else None) or cause.__context__

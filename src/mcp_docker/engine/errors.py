@@ -4,7 +4,7 @@ import re
 from typing import TYPE_CHECKING
 
 from mcp_docker import errors
-from mcp_docker.engine import Engine, why
+from mcp_docker.engine import NO_ANSWER, Engine, why
 from mcp_docker.errors import Refused
 
 if TYPE_CHECKING:
@@ -19,10 +19,15 @@ _LISTS = {
 
 _KINDS: tuple[tuple[str, type[Refused], str], ...] = (
     (
-        r"executable file not found|exec format error|(exec|stat)\b.*(permission denied|no such file or directory)"
-        r"|executable .* not found|crun: .*exec",
+        r"executable file not found|exec format error|executable .* not found|crun: .*exec"
+        r"|\b(exec|start container process)\b.*(permission denied|no such file or directory|is a directory)",
         errors.BadParameter,
         "check command, entrypoint and working_dir: the image has no such program, or it can't be run.",
+    ),
+    (
+        r"unable to find (user|group)|no matching entries in (passwd|group)",
+        errors.BadParameter,
+        "the image has no such user or group: give one that it has, or a number.",
     ),
     (
         r"cannot remove .*(running|paused|restarting)",
@@ -100,6 +105,11 @@ _KINDS: tuple[tuple[str, type[Refused], str], ...] = (
         "docker_inspect_network shows which containers are connected.",
     ),
     (
+        r"unable to find network|network \S+ not found",
+        errors.NotFound,
+        "docker_list_networks shows those that exist.",
+    ),
+    (
         r"not a swarm manager",
         errors.Unsupported,
         "overlay networks need an engine in a swarm; use the driver 'bridge'.",
@@ -148,10 +158,10 @@ def translate(error: BaseException, engine: Engine) -> Refused:
                 "the engine's answer is not what it should be", "call again, or check the engine."
             )
         case requests.ReadTimeout() | TimeoutError():
-            return errors.TimedOut(
-                "the engine did not answer in time (DOCKER_TIMEOUT)", "try again, or check the engine."
-            )
+            return _silent()
         case requests.RequestException() | urllib3.exceptions.HTTPError() | ConnectionError():
+            if why(error) == NO_ANSWER:  # in the middle of an answer it does not come as a ReadTimeout
+                return _silent()
             engine.forget()
             return errors.EngineUnreachable(
                 f"the connection to the Docker Engine broke: {_sentence(why(error))}",
@@ -166,6 +176,10 @@ def kind_of(text: str) -> tuple[type[Refused], str] | None:
     """The error that an engine's words mean, and its hint; None if they are unknown."""
     lowered = text.lower()
     return next(((kind, hint) for pattern, kind, hint in _KINDS if re.search(pattern, lowered)), None)
+
+
+def _silent() -> Refused:
+    return errors.TimedOut("the engine did not answer in time (DOCKER_TIMEOUT)", "try again, or check the engine.")
 
 
 def _api_error(error: "APIError") -> Refused:

@@ -14,6 +14,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 FAN_OUT = 64
+SLACK_SECONDS = 5.0
 
 _current: ContextVar["CallScope"] = ContextVar("call_scope")
 
@@ -71,7 +72,8 @@ class CallScope:
     @contextlib.contextmanager
     def patient(self, seconds: float) -> Iterator[None]:
         """Let requests be silent for so many seconds: a stream may rightly say nothing until the call's own limit."""
-        usual, self.socket_timeout = self.socket_timeout, seconds
+        # the limit is to come first: it knows better what to say
+        usual, self.socket_timeout = self.socket_timeout, seconds + SLACK_SECONDS
         try:
             yield
         finally:

@@ -88,7 +88,7 @@ def pull(ctx: Context, name: str, tag: str | None, platform: str | None) -> Tran
     """
     login = config.login(ctx.engine, name)
     transfer = Transfer(f"pulling {name}" + ("" if tag is None else f"{'@' if ':' in tag else ':'}{tag}"))
-    with _patient(ctx), _explained(transfer.log, login.problem):
+    with CallScope.current().patient(ctx.limits.seconds), _explained(transfer.log, login.problem):
         stream = ctx.engine.docker.pull(
             name,
             tag=tag,
@@ -110,7 +110,7 @@ def push(ctx: Context, name: str, tag: str) -> Transfer:
     """
     login = config.login(ctx.engine, name)
     transfer = Transfer(f"pushing {name}:{tag}")
-    with _patient(ctx), _explained(transfer.log, login.problem):
+    with CallScope.current().patient(ctx.limits.seconds), _explained(transfer.log, login.problem):
         stream = ctx.engine.docker.push(name, tag=tag, stream=True, decode=True, auth_config=login.auth)
         _follow(ctx, transfer, stream, login.problem)
     return transfer
@@ -206,7 +206,7 @@ def build(ctx: Context, folder: context.BuildContext, params: dict[str, Any], re
     if known := config.logins(ctx.engine):
         headers["X-Registry-Config"] = encode_header(known)
     built = Build()
-    with _patient(ctx):
+    with CallScope.current().patient(ctx.limits.seconds):
         response = client.post(
             f"{client.base_url}/v{client.api_version}/build",
             params=params,
@@ -278,17 +278,6 @@ def _explained(log: Iterable[str], problem: str) -> Iterator[None]:
         if error.status_code == 400:
             raise
         raise _failure(" ".join(str(error.explanation or error).split())[:2_000], log, problem) from error
-
-
-@contextlib.contextmanager
-def _patient(ctx: Context) -> Iterator[None]:
-    """A step or a registry may be silent for longer than DOCKER_TIMEOUT; the call's own limit bounds it."""
-    scope = CallScope.current()
-    usual, scope.socket_timeout = scope.socket_timeout, ctx.limits.seconds
-    try:
-        yield
-    finally:
-        scope.socket_timeout = usual
 
 
 def _share(count: int, half: int) -> float:

@@ -32,11 +32,15 @@ def seen(ctx: Context, container_id: str) -> dict[str, Any] | None:
 
 def settled(ctx: Context, container_id: str) -> dict[str, Any] | None:
     """A container just started, watched for a moment: what fails at once is seen to fail. None if it is gone."""
+    found = seen(ctx, container_id)
     for _ in range(round(SETTLE_SECONDS / LOOK_SECONDS)):
+        if not state_of(found).running:
+            break
+        ctx.cancelled(LOOK_SECONDS)
         found = seen(ctx, container_id)
-        if found is None or not state_of(found).running or ctx.cancelled(LOOK_SECONDS):
-            return found
-    return seen(ctx, container_id)
+    if found and state_of(found).status == "removed":
+        _gone(ctx, container_id)
+    return found
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,8 @@ def state_of(found: dict[str, Any] | None) -> State:
     status = state.get("Status") or ""
     if status in ("running", "paused", "stopping", "created", "configured", ""):
         return State(status, status in ("running", "paused", "stopping"), None, state.get("Error") or None)
+    # podman calls it stopped until it has tidied up
+    status = "exited" if status == "stopped" else status
     going = (found.get("HostConfig") or {}).get("AutoRemove")
     return State("removed" if going else status, False, state.get("ExitCode"), state.get("Error") or None)
 
@@ -161,16 +167,18 @@ class StopContainer(Tool, tier=Tier.MODERATE, idempotent=True, verify="docker_in
         found = ctx.engine.docker.inspect_container(self.container_id)
         path = f"/containers/{found['Id']}/stop?t={self.timeout}"
         response = told(ctx, self.timeout, f"stopping {name_of(found)}", lambda: ctx.engine.post(path, None))
-        changed = response.status_code != 304
         # a container that is made to go when it ends may be gone already
-        last = seen(ctx, found["Id"]) or found
+        after = seen(ctx, found["Id"])
+        last = after or found
         state = state_of(last)
+        # podman does not answer 304 for one that was never started
+        changed = response.status_code != 304 and (after is None or state.status != state_of(found).status)
         removed = changed and bool((found.get("HostConfig") or {}).get("AutoRemove")) and _gone(ctx, found["Id"])
         return ContainerStopped(
             id=found["Id"],
             name=name_of(found),
             changed=changed,
-            state="removed" if removed else state.status,
+            state="removed" if removed else (last.get("State") or {}).get("Status") or "",
             exit_code=state.exit_code,
             killed=changed and state.exit_code == KILLED,
             oom_killed=(last.get("State") or {}).get("OOMKilled") or None,
@@ -183,8 +191,7 @@ def _gone(ctx: Context, container_id: str) -> bool:
     for _ in range(round(REMOVAL_SECONDS / LOOK_SECONDS)):
         if seen(ctx, container_id) is None:
             return True
-        if ctx.cancelled(LOOK_SECONDS):
-            break
+        ctx.cancelled(LOOK_SECONDS)
     return False
 
 

@@ -82,8 +82,6 @@ class RestartPolicy:
 def restart_policy(value: Any) -> RestartPolicy:
     """Docker's "on-failure:3" form, or the mapping that docker-py and the engine take."""
     match value:
-        case RestartPolicy():
-            return value
         case dict() if {key.lower() for key in value} <= {"name", "maximumretrycount"}:
             fields = {key.lower(): item for key, item in value.items()}
             name, retries = fields.get("name") or "no", fields.get("maximumretrycount") or 0
