@@ -1,6 +1,7 @@
 """The command line: flags and subcommands -> settings -> a transport."""
 
 import argparse
+import gc
 import os
 import sys
 from pathlib import Path
@@ -17,6 +18,8 @@ EX_CONFIG = 78
 
 def main() -> None:
     """Entry point of the `mcp-docker` command. Exit status 78 for settings that can't be honoured."""
+    # what is imported now stays: looking for garbage meanwhile is a tenth of the start-up
+    gc.disable()
     arguments = _parser().parse_args()
     try:
         status = _run(arguments)
@@ -86,6 +89,8 @@ def _serve(pipeline: "Pipeline") -> None:
 
     from mcp_docker.server import serve_stdio
 
+    gc.freeze()
+    gc.enable()
     status = 0
     try:
         anyio.run(serve_stdio, pipeline)

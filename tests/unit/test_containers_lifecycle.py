@@ -26,6 +26,7 @@ def in_turn(*answers: Any) -> Callable[[Request], Any]:
 
 
 GONE = (404, {"message": f"No such container: {ID}"})
+GOING = (500, {"message": f"container {ID} does not exist in database: no such container"})
 PUBLISHED = {"NetworkSettings": {"Ports": {"80/tcp": [{"HostIp": "127.0.0.1", "HostPort": "8080"}]}}}
 
 
@@ -59,7 +60,7 @@ def test_a_container_that_ends_a_moment_after_its_start_is_seen_to_end(engine: F
     assert (data["state"], data["exit_code"]) == ("exited", 127)
 
 
-@pytest.mark.parametrize("after", [GONE, inspected("exited", 1, HostConfig={"AutoRemove": True})])
+@pytest.mark.parametrize("after", [GONE, GOING, inspected("exited", 1, HostConfig={"AutoRemove": True})])
 def test_a_container_that_ends_and_goes_with_its_end_is_said_to_be_removed(
     engine: FakeEngine, run: Run, after: Any
 ) -> None:
@@ -204,6 +205,23 @@ def test_the_call_may_take_as_long_as_the_container_is_given_and_some_more(
     engine.on("POST", f"{PATH}/{tool}", lambda _request: threading.Event().wait(0.3) or (204, b""))
     engine.on("GET", f"{PATH}/json", inspected("exited"))
     assert data_of(run(f"docker_{tool}_container", container_id="web", timeout=1))["state"] == "exited"
+
+
+def test_the_engine_may_be_silent_for_as_long_as_the_container_is_given(
+    engine: FakeEngine, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_TIMEOUT", "0.2")
+    engine.on("GET", WEB, inspected("running"))
+    engine.on("POST", f"{PATH}/stop", lambda _request: threading.Event().wait(0.5) or (204, b""))
+    engine.on("GET", f"{PATH}/json", inspected("exited"))
+    assert data_of(run("docker_stop_container", container_id="web", timeout=1))["state"] == "exited"
+
+
+def test_an_engine_that_can_not_say_how_the_container_is_is_an_error(engine: FakeEngine, run: Run) -> None:
+    engine.on("GET", WEB, inspected("running"))
+    engine.on("POST", f"{PATH}/stop", status=204)
+    engine.on("GET", f"{PATH}/json", {"message": "database is locked"}, status=500)
+    assert code_of(run("docker_stop_container", container_id="web")) == "ENGINE_ERROR"
 
 
 def test_a_stop_that_takes_long_tells_that_it_goes_on(engine: FakeEngine, run: Run) -> None:

@@ -105,6 +105,11 @@ _KINDS: tuple[tuple[str, type[Refused], str], ...] = (
         "docker_inspect_network shows which containers are connected.",
     ),
     (
+        r"no such container",
+        errors.NotFound,
+        "docker_list_containers shows those that exist.",
+    ),
+    (
         r"unable to find network|network \S+ not found",
         errors.NotFound,
         "docker_list_networks shows those that exist.",

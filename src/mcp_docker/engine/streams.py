@@ -40,10 +40,20 @@ def _terminal(response: "requests.Response") -> Iterator[tuple[Stream, bytes, bo
 
 
 def _frames(response: "requests.Response") -> Iterator[tuple[Stream, bytes, bool]]:
-    while len(header := response.raw.read(HEADER_BYTES)) == HEADER_BYTES:
-        stream: Stream = "stderr" if header[0] == 2 else "stdout"
-        left, first = int.from_bytes(header[4:], "big"), True
-        while left and (data := response.raw.read(min(left, PIECE_BYTES))):
+    buffer = bytearray()
+
+    def filled(size: int) -> bool:
+        while len(buffer) < size and (data := response.raw.read1(PIECE_BYTES)):
+            buffer.extend(data)
+        return len(buffer) >= size
+
+    while filled(HEADER_BYTES):
+        stream: Stream = "stderr" if buffer[0] == 2 else "stdout"
+        left, first = int.from_bytes(buffer[4:HEADER_BYTES], "big"), True
+        del buffer[:HEADER_BYTES]
+        while left and filled(1):
+            data = bytes(buffer[:left])
+            del buffer[:left]
             yield stream, data, first
             left, first = left - len(data), False
 

@@ -1,6 +1,5 @@
 """Containers: starting, stopping, removing."""
 
-import contextlib
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -8,6 +7,8 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from mcp_docker.engine import CallScope
+from mcp_docker.errors import NotFound
 from mcp_docker.tool import Answer, Context, Tier, Tool
 from mcp_docker.tools.containers.ports import published
 from mcp_docker.tools.fields import ContainerId
@@ -22,12 +23,18 @@ StopSeconds = Annotated[int, Field(ge=0, le=600, description="Seconds until it i
 
 def seen(ctx: Context, container_id: str) -> dict[str, Any] | None:
     """The container as inspect shows it; None if there is none."""
-    from docker.errors import NotFound
+    from docker.errors import APIError
 
-    with contextlib.suppress(NotFound):
+    from mcp_docker.engine.errors import translate
+
+    try:
         found: dict[str, Any] = ctx.engine.docker.inspect_container(container_id)
-        return found
-    return None
+    except APIError as error:
+        # podman answers 500 for one that goes just now
+        if isinstance(translate(error, ctx.engine), NotFound):
+            return None
+        raise
+    return found
 
 
 def settled(ctx: Context, container_id: str) -> dict[str, Any] | None:
@@ -84,7 +91,9 @@ def told(ctx: Context, seconds: float, message: str, work: Callable[[], Any]) ->
             passed += 1
             ctx.progress(passed, max(seconds, passed), f"{message}: {passed} s")
 
-    return ctx.gather(lambda each: each(), (working, telling))[0]
+    # the engine says nothing until it is done
+    with CallScope.current().patient(ctx.limits.seconds):
+        return ctx.gather(lambda each: each(), (working, telling))[0]
 
 
 class ContainerStarted(Answer):

@@ -16,6 +16,8 @@ from mcp_docker.tools.fields import ContainerId, Moment
 MOST_LINES = 10_000
 _STAMP = re.compile(rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d) ?")
 
+Stamp = re.Match[bytes] | None
+
 
 def _bounded(value: Any) -> Any:
     if isinstance(value, str) and not value.strip().lstrip("-").isdigit():
@@ -105,37 +107,39 @@ class ContainerLogs(Tool, tier=Tier.SAFE, seconds=60, gone={"stream": "use follo
         asked["tail"] = counted
         response = ctx.engine.get(f"/containers/{full_id}/logs", stream=True, **asked)
         kept: deque[LogLine] = deque(maxlen=self.tail)
-        last, seen = "", 0
-        for time, stream, text in _stamped(pieces(response, tty=tty, scope=scope), tty=tty):
-            last = max(last, time)
+        last: dict[Stream, Stamp] = {}
+        seen = 0
+        for stamp, stream, text in _stamped(pieces(response, tty=tty, scope=scope), tty=tty):
+            last[stream] = stamp or last.get(stream)
             if self.contains in text:
                 seen += 1
-                kept.append(LogLine(stream=stream, text=text, time=time if self.timestamps and time else None))
+                kept.append(LogLine(stream=stream, text=text, time=_time(stamp) if self.timestamps and stamp else None))
                 if self.follow:
                     ctx.progress(seen, 0, f"{seen} new lines")
-        return kept, last, seen
+        return kept, max((_time(stamp) for stamp in last.values() if stamp), default=""), seen
 
 
-def _stamped(read: Iterator[tuple[Stream, bytes, bool]], *, tty: bool) -> Iterator[tuple[str, Stream, str]]:
-    """Time, stream and text of each line. The engine stamps every message, so also each part of a long line."""
-    lines, stamps = Lines(), {"stdout": "", "stderr": ""}
+def _stamped(read: Iterator[tuple[Stream, bytes, bool]], *, tty: bool) -> Iterator[tuple[Stamp, Stream, str]]:
+    """Stamp, stream and text of each line. The engine stamps every message, so also each part of a long line."""
+    lines = Lines()
+    stamps: dict[Stream, Stamp] = {"stdout": None, "stderr": None}
     for stream, data, first in read:
         text = data
         if first and (match := _STAMP.match(data)):
             text = data[match.end() :]
             if not lines.open(stream):
-                stamps[stream] = _time(match)
+                stamps[stream] = match
         for name, line in lines.feed(stream, text):
             yield _split(name, line) if tty else (stamps[name], name, line)
     for name, line in lines.rest():
         yield _split(name, line) if tty else (stamps[name], name, line)
 
 
-def _split(stream: Stream, line: str) -> tuple[str, Stream, str]:
+def _split(stream: Stream, line: str) -> tuple[Stamp, Stream, str]:
     """A terminal's line, which still carries its time."""
     if match := _STAMP.match(line.encode()):
-        return _time(match), stream, line.encode()[match.end() :].decode()
-    return "", stream, line
+        return match, stream, line[match.end() :]
+    return None, stream, line
 
 
 def _time(match: re.Match[bytes]) -> str:
