@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from dotenv import dotenv_values
-from pydantic import BeforeValidator, Field, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from mcp_docker.errors import SettingsError
@@ -105,6 +105,11 @@ class Settings(BaseSettings):
     ] = Field("INFO", description="Least level of the log on standard error")
     mcp_json_logging: bool = Field(False, description="Log as JSON lines")
     mcp_debug_mode: bool = Field(False, description="Log at DEBUG, with tracebacks")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _blank_is_unset(cls, values: Any) -> Any:
+        return {name: value for name, value in values.items() if not (isinstance(value, str) and not value.strip())}
 
 
 UNENFORCED = frozenset(

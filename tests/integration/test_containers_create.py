@@ -1,6 +1,8 @@
 """docker_create_container on a real engine."""
 
+import http.client
 import socket
+import threading
 import uuid
 from typing import Any
 
@@ -102,7 +104,10 @@ def test_a_published_port_is_reached_on_loopback_alone(make: Maker) -> None:
     data, found = make.made(ports=f"{port}:80", command=server, start=True)
     assert found["NetworkSettings"]["Ports"]["80/tcp"] == [{"HostIp": "127.0.0.1", "HostPort": str(port)}]
     assert data["ports"] == [f"127.0.0.1:{port}->80/tcp"]
-    assert found["HostConfig"]["PortBindings"]["80/tcp"][0]["HostIp"] == "127.0.0.1"
+    assert fetched(port) == "hello\n"
+    # another address of this host, as good as any: whoever listens on all of them answers here too
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.2", port), timeout=5)
 
 
 FIXED: list[tuple[str, str]] = [
@@ -270,3 +275,17 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def fetched(port: int) -> str:
+    """What a server on loopback answers, once it is up."""
+    for _ in range(100):
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+        try:
+            connection.request("GET", "/")
+            return connection.getresponse().read().decode()
+        except (OSError, http.client.HTTPException):
+            threading.Event().wait(0.05)
+        finally:
+            connection.close()
+    raise AssertionError("the server did not come up")

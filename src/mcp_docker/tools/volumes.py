@@ -1,5 +1,6 @@
 """Volumes: what there is, making, removing and pruning them."""
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from typing import Annotated, Any, Literal, TypeVar
@@ -8,7 +9,6 @@ from pydantic import AfterValidator, Field
 
 from mcp_docker import errors
 from mcp_docker.engine.errors import translate
-from mcp_docker.redact import compact
 from mcp_docker.tool import Answer, Context, Demand, Fact, Power, Tier, Tool
 from mcp_docker.tools.fields import Filters, Labels, Options, VolumeName, VolumePruneFilters
 
@@ -296,5 +296,5 @@ def in_time(ctx: Context, tool: Tool, removed: dict[str, list[str]]) -> None:
             f"{tool.spec.name} was stopped after {ctx.limits.seconds:g} s; removed before: "
             + ", ".join(f"{len(names)} {kind}" for kind, names in removed.items()),
             f"{tool.spec.verify} shows what is left; call again for the rest.",
-            detail=compact(removed),
+            detail=json.dumps(removed),
         )

@@ -1,0 +1,81 @@
+"""Which tools are visible."""
+
+import pytest
+
+from mcp_docker.errors import SettingsError, ToolNotAvailable
+from mcp_docker.registry import Hidden, Registry
+from mcp_docker.settings import load
+from mcp_docker.tool import Tier
+
+
+def registry(**settings: object) -> Registry:
+    return Registry(load(**settings))  # type: ignore[arg-type]
+
+
+def tiers(found: Registry) -> set[Tier]:
+    return {tool.spec.tier for tool in found.visible().values()}
+
+
+def test_the_tiers_cumulate() -> None:
+    assert tiers(registry()) == {Tier.SAFE, Tier.MODERATE}
+    assert tiers(registry(safety_allow_destructive_operations=True)) == set(Tier)
+    off = registry(safety_allow_destructive_operations=True, safety_allow_moderate_operations=False)
+    assert tiers(off) == {Tier.SAFE}
+
+
+def test_deny_wins_over_allow() -> None:
+    found = registry(safety_allowed_tools=("docker_version", "docker_events"), safety_denied_tools=("docker_events",))
+    assert set(found.visible()) == {"docker_version"}
+    hidden = {entry.tool.spec.name: entry.hidden for entry in found.entries()}
+    assert hidden["docker_events"] is Hidden.DENIED
+    assert hidden["docker_list_images"] is Hidden.NOT_LISTED
+
+
+def test_an_allow_list_does_not_switch_a_tier_on() -> None:
+    assert registry(safety_allowed_tools=("docker_remove_volume",)).visible() == {}
+
+
+def test_an_empty_allow_list_allows_nothing() -> None:
+    assert registry(safety_allowed_tools=()).visible() == {}
+
+
+def test_an_alias_counts_in_lists_and_in_calls() -> None:
+    found = registry(safety_allow_destructive_operations=True)
+    assert found.find("docker_system_prune") is found.find("docker_prune_system")
+    assert "docker_system_prune" not in found.visible()
+    denied = registry(safety_allow_destructive_operations=True, safety_denied_tools=("docker_system_prune",))
+    assert "docker_prune_system" not in denied.visible()
+
+
+def test_tools_of_the_1x_line_that_are_gone_are_accepted_in_lists() -> None:
+    found = registry(safety_allowed_tools=("docker_system_info", "docker_version"))
+    assert set(found.visible()) == {"docker_version"}
+
+
+@pytest.mark.parametrize("setting", ["safety_allowed_tools", "safety_denied_tools"])
+def test_an_unknown_tool_in_a_list_stops_the_start_with_the_nearest_name(setting: str) -> None:
+    with pytest.raises(SettingsError, match=r"did you mean docker_list_containers\?"):
+        registry(**{setting: ("docker_list_container",)})
+    with pytest.raises(SettingsError, match='"mcp-docker tools" lists them'):
+        registry(**{setting: ("zzz",)})
+
+
+def test_unknown_and_forbidden_tools_get_the_same_words() -> None:
+    found = registry()
+    with pytest.raises(ToolNotAvailable) as forbidden:
+        found.find("docker_remove_volume")
+    with pytest.raises(ToolNotAvailable) as unknown:
+        found.find("docker_remove_volumes")
+    assert str(unknown.value) == str(forbidden.value).replace("docker_remove_volume", "docker_remove_volumes")
+
+
+def test_a_time_limit_is_the_operators_the_tools_own_or_the_default() -> None:
+    found = registry(safety_tool_timeouts={"docker_events": 5}, safety_default_tool_timeout=20)
+    seconds = {name: found.seconds(found.find(name).parse({})) for name in ("docker_events", "docker_version")}
+    assert seconds == {"docker_events": 5, "docker_version": 20}
+    assert found.seconds(found.find("docker_stop_container").parse({"container_id": "web", "timeout": 100})) == 115
+
+
+def test_a_time_limit_for_an_unknown_tool_stops_the_start() -> None:
+    with pytest.raises(SettingsError, match="SAFETY_TOOL_TIMEOUTS"):
+        registry(safety_tool_timeouts={"docker_evnts": 5})

@@ -1,0 +1,154 @@
+"""Settings: where they come from and what is refused."""
+
+from pathlib import Path
+
+import pytest
+
+from mcp_docker.errors import SettingsError
+from mcp_docker.settings import load, unheeded
+
+
+def problems(**flags: object) -> list[str]:
+    with pytest.raises(SettingsError) as caught:
+        load(**flags)  # type: ignore[arg-type]
+    return caught.value.problems
+
+
+def test_the_defaults_allow_moderate_and_not_destructive_tools() -> None:
+    settings = load()
+    assert settings.safety_allow_moderate_operations
+    assert not settings.safety_allow_destructive_operations
+    assert not settings.safety_allow_privileged_containers
+    assert settings.safety_allowed_tools is None
+
+
+@pytest.mark.parametrize("blank", ["", " "])
+def test_a_blank_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch, blank: str) -> None:
+    monkeypatch.setenv("SAFETY_ALLOWED_TOOLS", blank)
+    monkeypatch.setenv("SAFETY_MAX_RESPONSE_BYTES", blank)
+    monkeypatch.setenv("SAFETY_ALLOW_MODERATE_OPERATIONS", blank)
+    settings = load()
+    assert settings.safety_allowed_tools is None
+    assert settings.safety_max_response_bytes == 1_048_576
+    assert settings.safety_allow_moderate_operations
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("docker_version", ("docker_version",)),
+        (" a , b,", ("a", "b")),
+        ('["a", "b"]', ("a", "b")),
+        ("[]", ()),
+    ],
+)
+def test_lists_take_commas_or_json_and_empty_brackets_mean_nothing(
+    monkeypatch: pytest.MonkeyPatch, text: str, names: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv("SAFETY_ALLOWED_TOOLS", text)
+    assert load().safety_allowed_tools == names
+
+
+@pytest.mark.parametrize("text", ["docker_events=5,docker_version=7.5", '{"docker_events": 5, "docker_version": 7.5}'])
+def test_time_limits_are_given_by_tool(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setenv("SAFETY_TOOL_TIMEOUTS", text)
+    assert load().safety_tool_timeouts == {"docker_events": 5, "docker_version": 7.5}
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [
+        ("SAFETY_ALOW_DESTRUCTIVE_OPERATIONS", "SAFETY_ALLOW_DESTRUCTIVE_OPERATIONS"),
+        ("SECURITY_RATE_LIMIT_ENABELD", "SECURITY_RATE_LIMIT_ENABLED"),
+        ("DOCKER_BASEURL", "DOCKER_BASE_URL"),
+        ("MCP_LOG_LEVL", "MCP_LOG_LEVEL"),
+    ],
+)
+def test_a_near_miss_stops_the_start_with_the_right_name(
+    monkeypatch: pytest.MonkeyPatch, name: str, nearest: str
+) -> None:
+    monkeypatch.setenv(name, "true")
+    assert problems() == [f"{name}: there is no such setting; did you mean {nearest}?"]
+
+
+def test_an_unknown_name_of_ours_stops_the_start_even_when_nothing_is_near(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SECURITY_XYZ", "1")
+    assert problems() == ["SECURITY_XYZ: there is no such setting; CONFIGURATION.md lists them"]
+
+
+@pytest.mark.parametrize("name", ["DOCKER_BUILDKIT", "MCP_TIMEOUT", "DOCKER_DEFAULT_PLATFORM", "MCP_PORT"])
+def test_names_that_belong_to_others_pass(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(name, "1")
+    load()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SAFETY_ALLOW_DESTRUCTIVE_OPERATIONS", "s3cret"),
+        ("SAFETY_MAX_RESPONSE_BYTES", "12"),
+        ("SAFETY_DEFAULT_TOOL_TIMEOUT", "-1"),
+        ("SAFETY_ALLOWED_TOOLS", "[s3cret"),
+        ("SAFETY_TOOL_TIMEOUTS", "{s3cret"),
+        ("SAFETY_TOOL_TIMEOUTS", "docker_events"),
+        ("MCP_LOG_LEVEL", "s3cret"),
+        ("DOCKER_API_VERSION", "s3cret"),
+    ],
+)
+def test_a_value_that_does_not_parse_is_named_but_not_shown(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    (problem,) = problems()
+    assert problem.startswith(name)
+    assert "s3cret" not in problem
+
+
+def test_all_problems_are_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SAFETY_MAX_RESPONSE_BYTES", "x")
+    monkeypatch.setenv("SAFETY_XALLOWED_TOOLS", "x")
+    monkeypatch.setenv("SAFETY_ALLOWED_REGISTRIES", "docker.io")
+    assert len(problems()) == 3
+
+
+def test_a_restriction_that_cannot_be_kept_stops_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SAFETY_ALLOWED_REGISTRIES", "docker.io")
+    (problem,) = problems()
+    assert "can't enforce it" in problem
+
+
+def test_known_names_without_effect_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SECURITY_OAUTH_ENABLED", "true")
+    load()
+    assert unheeded() == ["SECURITY_OAUTH_ENABLED"]
+
+
+def test_the_environment_goes_before_the_file_and_flags_before_both(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "settings"
+    file.write_text("SAFETY_DENIED_TOOLS=a\nSAFETY_ALLOWED_TOOLS=b\nMCP_SERVER_NAME=filed\n")
+    monkeypatch.setenv("SAFETY_DENIED_TOOLS", "c")
+    settings = load(file, mcp_server_name="flagged")
+    assert settings.safety_denied_tools == ("c",)
+    assert settings.safety_allowed_tools == ("b",)
+    assert settings.mcp_server_name == "flagged"
+
+
+def test_unknown_names_in_the_file_are_refused_too(tmp_path: Path) -> None:
+    file = tmp_path / "settings"
+    file.write_text("SAFETY_DENYED_TOOLS=a\n")
+    assert problems(env_file=file) == [
+        "SAFETY_DENYED_TOOLS: there is no such setting; did you mean SAFETY_DENIED_TOOLS?"
+    ]
+
+
+def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    (problem,) = problems(env_file=tmp_path / "none")
+    assert "there is no such file" in problem
+
+
+def test_nothing_in_the_working_directory_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("SAFETY_ALLOW_DESTRUCTIVE_OPERATIONS=true\n")
+    monkeypatch.chdir(tmp_path)
+    assert not load().safety_allow_destructive_operations
