@@ -296,5 +296,5 @@ def in_time(ctx: Context, tool: Tool, removed: dict[str, list[str]]) -> None:
             f"{tool.spec.name} was stopped after {ctx.limits.seconds:g} s; removed before: "
             + ", ".join(f"{len(names)} {kind}" for kind, names in removed.items()),
             f"{tool.spec.verify} shows what is left; call again for the rest.",
-            detail=json.dumps(removed),
+            detail=json.dumps(removed, ensure_ascii=False, separators=(",", ":")),
         )
