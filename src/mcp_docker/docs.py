@@ -27,7 +27,7 @@ PREFIXES = {
 LETTERS = {Tier.SAFE: "safe", Tier.MODERATE: "moderate", Tier.DESTRUCTIVE: "**destructive**"}
 
 
-def generated(root: Path = ROOT) -> dict[Path, str]:
+def generated(root: Path) -> dict[Path, str]:
     """The text that every generated file should have."""
     return {
         root / "src/mcp_docker/schemas.json": schemas(),
@@ -77,13 +77,13 @@ def settings_tables() -> str:
 def main(arguments: list[str]) -> int:
     """Write the generated files, or check them."""
     stale = [
-        path for path, text in generated().items() if not path.exists() or path.read_text(encoding="utf-8") != text
+        path for path, text in generated(ROOT).items() if not path.exists() or path.read_text(encoding="utf-8") != text
     ]
     if "--check" in arguments:
         for path in stale:
             print(f"{path.relative_to(ROOT)} is stale: scripts/gen", file=sys.stderr)  # noqa: T201
         return int(bool(stale))
-    for path, text in generated().items():
+    for path, text in generated(ROOT).items():
         path.write_text(text, encoding="utf-8")
     return 0
 

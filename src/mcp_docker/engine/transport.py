@@ -3,6 +3,7 @@
 import socket
 import ssl
 import subprocess
+import threading
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
@@ -64,29 +65,15 @@ def _connected(scope: CallScope, sock: socket.socket, address: Any) -> socket.so
 
 def _ssh(scope: CallScope, address: str) -> socket.socket:
     """The system's ssh joins our end of a socket pair to the engine there, as Docker's own client does."""
-    _ssh_clients[:] = [client for client in _ssh_clients if client.poll() is None]
     ours, theirs = socket.socketpair()
-    command = [
-        "ssh",
-        "-o",
-        "BatchMode=yes",
-        "-o",
-        "ConnectTimeout=10",
-        "--",
-        address,
-        "docker",
-        "system",
-        "dial-stdio",
-    ]
+    command = ["ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10", "--", address, "docker", "system", "dial-stdio"]
     with theirs:
         end = theirs.fileno()
-        _ssh_clients.append(subprocess.Popen(command, stdin=end, stdout=end, start_new_session=True))  # noqa: S603 - the operator's own address
+        client = subprocess.Popen(command, stdin=end, stdout=end, start_new_session=True)  # noqa: S603 - the operator's own address
+    # it ends when the socket closes, and somebody has to be told
+    threading.Thread(target=client.wait, daemon=True, name="ssh").start()
     scope.hold(ours)
     return ours
-
-
-_ssh_clients: list[subprocess.Popen[bytes]] = []
-"""Each ends when its socket closes, and is reaped at the next dial."""
 
 
 class _Connection(HTTPConnection):
