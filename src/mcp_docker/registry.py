@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from loguru import logger
+
 from mcp_docker import tools
 from mcp_docker.errors import SettingsError, ToolNotAvailable
 from mcp_docker.settings import Settings
@@ -105,7 +107,9 @@ class Registry:
     def _canonical(self, setting: str, names: Iterable[str]) -> frozenset[str]:
         problems = []
         for name in names:
-            if name not in self._names and name not in GONE:
+            if name in GONE:
+                logger.warning("{}: {} is a tool of the 1.x line that exists no more", setting, name)
+            elif name not in self._names:
                 nearest = difflib.get_close_matches(name, self._names, n=1, cutoff=0.5)
                 advice = f"did you mean {nearest[0]}?" if nearest else '"mcp-docker tools" lists them'
                 problems.append(f"{setting}: there is no tool {name!r}; {advice}")

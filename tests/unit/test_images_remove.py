@@ -83,3 +83,12 @@ def test_podman_prunes_all_through_its_own_api(engine: FakeEngine, run: Run, mon
     assert answer == {"untagged": [], "deleted": ["4f", "6f"], "bytes_reclaimed": 7}
     (request,) = engine.requests
     assert request.query == {"all": "true", "filters": '{"label": ["a=b"]}'}
+
+
+def test_several_label_filters_are_refused_on_podman_which_would_remove_more(
+    engine: FakeEngine, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    podman(monkeypatch)
+    result = run("docker_prune_images", filters={"label": ["a", "b"]})
+    assert code_of(result) == "UNSUPPORTED"
+    assert engine.requests == []

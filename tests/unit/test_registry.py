@@ -1,6 +1,7 @@
 """Which tools are visible."""
 
 import pytest
+from loguru import logger
 
 from mcp_docker.errors import SettingsError, ToolNotAvailable
 from mcp_docker.registry import Hidden, Registry
@@ -47,9 +48,13 @@ def test_an_alias_counts_in_lists_and_in_calls() -> None:
     assert "docker_prune_system" not in denied.visible()
 
 
-def test_tools_of_the_1x_line_that_are_gone_are_accepted_in_lists() -> None:
+def test_tools_of_the_1x_line_that_are_gone_are_accepted_in_lists_with_a_warning() -> None:
+    warnings: list[str] = []
+    sink = logger.add(lambda message: warnings.append(message.record["message"]))
     found = registry(safety_allowed_tools=("docker_system_info", "docker_version"))
+    logger.remove(sink)
     assert set(found.visible()) == {"docker_version"}
+    assert warnings == ["SAFETY_ALLOWED_TOOLS: docker_system_info is a tool of the 1.x line that exists no more"]
 
 
 @pytest.mark.parametrize("setting", ["safety_allowed_tools", "safety_denied_tools"])

@@ -45,7 +45,7 @@ class Engine:
     """
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+        self.settings = settings
         self._lock = threading.Lock()
         self._connected: Connected | None = None
 
@@ -96,7 +96,7 @@ class Engine:
 
     def _connect(self) -> Connected:
         try:
-            places = address.endpoints(self._settings)
+            places = address.endpoints(self.settings)
         except address.BadContext as error:
             raise EngineUnreachable(
                 str(error), 'choose another ("docker context use NAME") or set DOCKER_HOST.'
@@ -134,7 +134,7 @@ class Engine:
         probe.mount("http+docker://", adapter)
         version = _checked(probe.get("http+docker://localhost/version")).json()
         theirs = _numbers(version["ApiVersion"])
-        chosen = self._settings.docker_api_version or "{}.{}".format(*min(theirs, NEWEST_API))
+        chosen = self.settings.docker_api_version or "{}.{}".format(*min(theirs, NEWEST_API))
         client = APIClient(base_url="unix:///unused", version=chosen.removeprefix("v"))
         client.trust_env = False
         client.mount("http+docker://", adapter)

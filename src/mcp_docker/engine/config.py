@@ -70,7 +70,7 @@ def _stored(engine: Engine) -> "AuthConfig":
 
 
 def _path(engine: Engine) -> Path | None:
-    folder = engine._settings.docker_config or Path("~/.docker").expanduser()
+    folder = engine.settings.docker_config or Path("~/.docker").expanduser()
     path = folder / "config.json"
     return path if path.is_file() else None
 

@@ -16,6 +16,7 @@ from mcp_docker import errors
 from mcp_docker.tool import Answer, Context, Cut, Fact, Tier, Tool
 from mcp_docker.tools import volumes
 from mcp_docker.tools.fields import Filters, Moment, PruneFilters
+from mcp_docker.tools.images.remove import check_labels
 
 CLOCK_SECONDS = 2.0
 """The engine tells the time in whole seconds: a smaller difference says nothing."""
@@ -263,7 +264,7 @@ class PruneSystem(
 
     def run(self, ctx: Context) -> SystemPruned:
         filters = self.filters or {}
-        _check_labels(ctx, filters)
+        check_labels(ctx, filters)
         parts: dict[str, Callable[[], dict[str, Any]]] = {
             "containers": lambda: _prune(ctx, "containers", filters),
             "networks": lambda: _prune(ctx, "networks", filters),
@@ -294,15 +295,6 @@ class PruneSystem(
             total_reclaimed_bytes=sum(reclaimed.values()),
             failed=failed or None,
             skipped=skipped or None,
-        )
-
-
-def _check_labels(ctx: Context, filters: dict[str, list[str]]) -> None:
-    labels = len(filters.get("label", [])) + len(filters.get("label!", []))
-    if labels > 1 and ctx.engine.connected.is_podman:
-        raise errors.Unsupported(
-            "Podman prunes images that match any one of several label filters, not all of them",
-            "give one label filter.",
         )
 
 

@@ -6,6 +6,7 @@ from urllib.parse import urlencode
 
 from pydantic import Field, model_validator
 
+from mcp_docker import errors
 from mcp_docker.tool import Answer, Context, Tier, Tool
 from mcp_docker.tools.fields import Filters, ImageRef
 
@@ -60,6 +61,7 @@ class PruneImages(
         return self
 
     def run(self, ctx: Context) -> ImagesPruned:
+        check_labels(ctx, self.filters or {})
         if self.all and ctx.engine.connected.is_podman:
             return self._on_podman(ctx)
         filters = {**(self.filters or {}), "dangling": [str(not self.all).lower()]}
@@ -76,6 +78,16 @@ class PruneImages(
             untagged=[],
             deleted=[each["Id"] for each in done],
             bytes_reclaimed=sum(each.get("Size") or 0 for each in done),
+        )
+
+
+def check_labels(ctx: Context, filters: dict[str, list[str]]) -> None:
+    """Refuse several label filters on podman, which would prune more than was meant. Raises Unsupported."""
+    labels = len(filters.get("label", [])) + len(filters.get("label!", []))
+    if labels > 1 and ctx.engine.connected.is_podman:
+        raise errors.Unsupported(
+            "Podman prunes images that match any one of several label filters, not all of them",
+            "give one label filter.",
         )
 
 
