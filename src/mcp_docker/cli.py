@@ -23,12 +23,17 @@ def main() -> None:
     arguments = _parser().parse_args()
     try:
         status = _run(arguments)
+        sys.stdout.flush()
     except SettingsError as error:
         for problem in error.problems:
             print(f"mcp-docker: {problem}", file=sys.stderr)  # noqa: T201
         status = EX_CONFIG
     except KeyboardInterrupt:
         status = 130
+    except BrokenPipeError:
+        # whoever read has enough (| head); the interpreter would complain about the pipe once more at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = 0
     sys.exit(status)
 
 

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -172,6 +173,22 @@ def test_an_interrupted_command_ends_with_130(command: Command, monkeypatch: pyt
 
     monkeypatch.setattr("mcp_docker.doctor.show_tools", interrupted)
     assert command("tools")[0] == 130
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_reader_that_has_enough_is_no_error(monkeypatch: pytest.MonkeyPatch, unbuffered: str) -> None:
+    monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer) as output:
+        done = subprocess.run(
+            [sys.executable, "-m", "mcp_docker", "tools"],
+            stdout=output,
+            stderr=subprocess.PIPE,
+            timeout=30,
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (0, b"")
 
 
 def test_the_log_goes_to_standard_error_as_json_when_wanted(
