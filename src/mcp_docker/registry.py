@@ -118,5 +118,5 @@ class Registry:
         return frozenset(self._names[name] for name in names if name in self._names)
 
 
-def _order(tool: type[Tool]) -> tuple[int, int]:
-    return list(Tier).index(tool.spec.tier), tool.run.__code__.co_firstlineno
+def _order(tool: type[Tool]) -> tuple[int, str]:
+    return list(Tier).index(tool.spec.tier), tool.spec.name
