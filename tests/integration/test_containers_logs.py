@@ -58,6 +58,12 @@ def test_following_goes_on_where_the_last_call_ended(container: Make, run: Run) 
     assert len(seen) > 6
 
 
+@pytest.mark.smoke
+def test_following_a_container_that_says_nothing_is_an_empty_answer(container: Make, run: Run) -> None:
+    data = data_of(run("docker_container_logs", container_id=container(), follow=True, seconds=1))
+    assert data["lines"] == []
+
+
 def test_following_ends_with_the_container(container: Make, run: Run) -> None:
     made = container(["sh", "-c", "sleep 1; echo bye"])
     data = data_of(run("docker_container_logs", container_id=made, follow=True, seconds=40))

@@ -4,11 +4,15 @@ import secrets
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from mcp_docker.engine import Engine
 from mcp_docker.engine.scope import CallScope
 from mcp_docker.engine.streams import Stream, pieces
 from mcp_docker.errors import Refused
+
+if TYPE_CHECKING:
+    import requests
 
 MARK = "MCP_DOCKER_EXEC"
 END_SECONDS = 1.2
@@ -79,9 +83,8 @@ def run(engine: Engine, what: Exec, most: int, seconds: float) -> tuple[int | No
     output: dict[Stream, Output] = {"stdout": Output(most), "stderr": Output(most)}
     try:
         with scope.patient(seconds):
-            response = engine.post(f"/exec/{exec_id}/start", {"Detach": False, "Tty": False}, stream=True)
-        for stream, data, _ in pieces(response, tty=False, scope=scope):
-            output[stream].add(data)
+            for stream, data, _ in pieces(lambda: _started(engine, exec_id), tty=False, scope=scope):
+                output[stream].add(data)
         if scope.reason is None:
             return engine.docker.exec_inspect(exec_id).get("ExitCode"), output
     except Exception:
@@ -100,6 +103,10 @@ def _created(engine: Engine, what: Exec, mark: str) -> str:
         privileged=what.privileged,
     )
     return str(made["Id"])
+
+
+def _started(engine: Engine, exec_id: str) -> "requests.Response":
+    return engine.post(f"/exec/{exec_id}/start", {"Detach": False, "Tty": False}, stream=True)
 
 
 def _after_cut(engine: Engine, what: Exec, exec_id: str, mark: str, reason: Refused | None) -> Refused:
@@ -122,8 +129,7 @@ def _ended(engine: Engine, what: Exec, mark: str) -> bool:
         try:
             command = ["sh", "-c", _END, "sh", f"{MARK}={mark}"]
             made = engine.docker.exec_create(what.container, command, user=what.user)
-            response = engine.post(f"/exec/{made['Id']}/start", {"Detach": False, "Tty": False}, stream=True)
-            for _ in pieces(response, tty=False, scope=scope):
+            for _ in pieces(lambda: _started(engine, made["Id"]), tty=False, scope=scope):
                 pass
             return bool(engine.docker.exec_inspect(made["Id"]).get("ExitCode") == 0)
         except Exception:  # noqa: BLE001 - whatever it was, the command was not seen to end

@@ -2,7 +2,7 @@
 
 import contextlib
 import http.client
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Literal
 
 from mcp_docker.engine.scope import CallScope
@@ -18,20 +18,26 @@ LINE_BYTES = 32_768
 CUT_MARK = " […]"
 
 
-def pieces(response: "requests.Response", *, tty: bool, scope: CallScope) -> Iterator[tuple[Stream, bytes, bool]]:
+def pieces(
+    opened: "Callable[[], requests.Response]", *, tty: bool, scope: CallScope
+) -> Iterator[tuple[Stream, bytes, bool]]:
     """The stream, a piece of its text, and whether a frame begins with it, until the stream ends or `scope` is cut.
 
     Source: Engine API, "Attach to a container", stream format. The length in a header is not trusted: a frame comes in
     pieces of at most 64 KiB.
+
+    Args:
+        opened: sends the request. Podman answers only when there is something to read, so this too may be cut.
     """
     import urllib3
+    from requests import RequestException
 
-    with contextlib.closing(response):
-        try:
+    try:
+        with contextlib.closing(opened()) as response:
             yield from _terminal(response) if tty else _frames(response)
-        except (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError):
-            if not scope.cancelled():
-                raise
+    except (RequestException, urllib3.exceptions.HTTPError, http.client.HTTPException, OSError):
+        if not scope.cancelled():
+            raise
 
 
 def _terminal(response: "requests.Response") -> Iterator[tuple[Stream, bytes, bool]]:

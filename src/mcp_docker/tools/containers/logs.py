@@ -105,11 +105,12 @@ class ContainerLogs(Tool, tier=Tier.SAFE, seconds=60, gone={"stream": "use follo
         wanted = {"since": self.since, "until": self.until, "follow": int(self.follow), "tail": counted}
         asked = {"stdout": 1, "stderr": 1, "timestamps": 1} | {name: value for name, value in wanted.items() if value}
         asked["tail"] = counted
-        response = ctx.engine.get(f"/containers/{full_id}/logs", stream=True, **asked)
+        path = f"/containers/{full_id}/logs"
+        read = pieces(lambda: ctx.engine.get(path, stream=True, **asked), tty=tty, scope=scope)
         kept: deque[LogLine] = deque(maxlen=self.tail)
         last: dict[Stream, Stamp] = {}
         seen = 0
-        for stamp, stream, text in _stamped(pieces(response, tty=tty, scope=scope), tty=tty):
+        for stamp, stream, text in _stamped(read, tty=tty):
             last[stream] = stamp or last.get(stream)
             if self.contains in text:
                 seen += 1
