@@ -48,6 +48,13 @@ def test_the_engine_is_asked_for_the_tail_with_times(web: FakeEngine, run: Run) 
     }
 
 
+def test_the_last_lines_before_a_time_are_counted_here(web: FakeEngine, run: Run) -> None:
+    web.on("GET", f"/containers/{ID}/logs", b"".join(line(1, str(number)) for number in range(5)))
+    data = data_of(run("docker_container_logs", container_id="web", tail=2, until="2026-01-31T12:00:00Z"))
+    assert texts(data) == ["3", "4"]
+    assert web.sent("GET", ".*/logs")[0].query["tail"] == "all"
+
+
 def test_standard_output_and_error_are_told_apart(web: FakeEngine, run: Run) -> None:
     web.on("GET", f"/containers/{ID}/logs", line(1, "out") + line(2, "err", T2))
     result = run("docker_container_logs", container_id="web")
@@ -120,7 +127,7 @@ def test_following_from_a_cursor_asks_for_the_lines_since_then(web: FakeEngine, 
         run("docker_container_logs", container_id="web", follow=True, since="1769860800.500000001", seconds=1)
     )
     assert data["next_since"] == "1769860800.500000001"
-    assert web.sent("GET", ".*/logs")[0].query["tail"] == "200"
+    assert web.sent("GET", ".*/logs")[0].query["tail"] == "all"
 
 
 def test_a_stream_that_breaks_off_is_an_error_and_not_the_end(web: FakeEngine, run: Run) -> None:

@@ -98,8 +98,8 @@ class ContainerLogs(Tool, tier=Tier.SAFE, seconds=60, gone={"stream": "use follo
         )
 
     def _read(self, ctx: Context, full_id: str, scope: CallScope, *, tty: bool) -> tuple[deque[LogLine], str, int]:
-        # a text that is looked for may be anywhere; else the engine counts the lines
-        counted = self.tail if not self.contains else "all"
+        # the engine counts before it looks at `until`, and a text that is looked for may be anywhere
+        counted: int | str = "all" if self.contains or self.until or self.follow else self.tail
         if self.follow and self.since is None:
             counted = 0
         wanted = {"since": self.since, "until": self.until, "follow": int(self.follow), "tail": counted}
