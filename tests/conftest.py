@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from mcp_docker.audit.record import Caller
 from mcp_docker.pipeline import Result
 
 
@@ -20,6 +21,11 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
             monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "docker"))
+    monkeypatch.setenv("SECURITY_AUDIT_LOG_FILE", str(tmp_path / "audit.jsonl"))
+
+
+CALLER = Caller("tester", "test")
+"""Who calls in tests."""
 
 
 def code_of(result: Result) -> str:

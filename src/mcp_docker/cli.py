@@ -11,6 +11,7 @@ from mcp_docker import __version__
 from mcp_docker.errors import SettingsError
 
 if TYPE_CHECKING:
+    from mcp_docker.confirm import Question, Reply
     from mcp_docker.pipeline import Pipeline
 
 EX_CONFIG = 78
@@ -38,6 +39,8 @@ def main() -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
+    from mcp_docker.audit.show import add_parser
+
     parser = argparse.ArgumentParser(
         prog="mcp-docker", description="MCP server for the Docker Engine. Without a subcommand it serves."
     )
@@ -55,6 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     call.add_argument(
         "arguments", metavar="JSON", nargs="?", default="{}", help="arguments as a JSON object (default: {})"
     )
+    add_parser(commands)
     return parser
 
 
@@ -62,6 +66,7 @@ def _run(arguments: argparse.Namespace) -> int:
     from loguru import logger
 
     from mcp_docker import logs
+    from mcp_docker.audit import open_audit
     from mcp_docker.engine import Engine
     from mcp_docker.pipeline import Pipeline
     from mcp_docker.registry import Registry
@@ -70,9 +75,17 @@ def _run(arguments: argparse.Namespace) -> int:
     flags: dict[str, Any] = {"safety_allow_moderate_operations": False} if arguments.read_only else {}
     settings = load(arguments.env_file, **flags)
     logs.set_up(settings)
-    pipeline = Pipeline(settings, Registry(settings), Engine(settings))
+    if arguments.command == "audit":
+        from mcp_docker.audit.show import show
+
+        return show(arguments, settings)
+    pipeline = Pipeline(settings, Registry(settings), Engine(settings), open_audit(settings))
     for name in unheeded():
         logger.warning("{} is set, but has no effect in this version", name)
+    if settings.safety_yolo_mode:
+        logger.critical(
+            "SAFETY_YOLO_MODE is on: arguments are not judged, and nobody is asked before something is lost"
+        )
     match arguments.command:
         case "doctor":
             from mcp_docker.doctor import doctor
@@ -114,6 +127,7 @@ def _call(pipeline: "Pipeline", tool: str, text: str) -> int:
 
     import anyio
 
+    from mcp_docker.audit.record import Caller, user
     from mcp_docker.pipeline import Call
 
     try:
@@ -126,6 +140,23 @@ def _call(pipeline: "Pipeline", tool: str, text: str) -> int:
     async def progress(_done: float, _total: float | None, message: str) -> None:
         print(message, file=sys.stderr)  # noqa: T201
 
-    result = anyio.run(pipeline.call, Call(tool, arguments, progress))
+    asked = Call(tool, arguments, Caller(user(), "cli"), progress, _ask if sys.stdin.isatty() else None)
+    result = anyio.run(pipeline.call, asked)
     print(result.text)  # noqa: T201
     return int(result.is_error)
+
+
+async def _ask(question: "Question") -> "Reply":
+    """Ask on the terminal. Anything but yes is a no."""
+    import anyio
+    from anyio.to_thread import run_sync
+
+    from mcp_docker.confirm import ANSWER_SECONDS, Reply, unanswered
+
+    print(question.message, "Type yes to go on: ", sep="\n", end="", file=sys.stderr, flush=True)  # noqa: T201
+    try:
+        with anyio.fail_after(ANSWER_SECONDS):
+            answer = await run_sync(sys.stdin.readline, abandon_on_cancel=True)
+    except TimeoutError:
+        raise unanswered() from None
+    return Reply("accept" if answer.strip().lower() == "yes" else "decline")

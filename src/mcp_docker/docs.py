@@ -13,15 +13,17 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from mcp_docker import schema
+from mcp_docker import errors, schema
+from mcp_docker.policy import registries
 from mcp_docker.registry import declared
-from mcp_docker.settings import RESERVED, UNENFORCED, Settings
+from mcp_docker.settings import RESERVED, Settings
 from mcp_docker.tool import Tier, Tool
 
 ROOT = Path(__file__).parents[2]
 PREFIXES = {
     "DOCKER_": "The engine",
     "SAFETY_": "What calls may do",
+    "SECURITY_": "What is recorded",
     "MCP_": "The server",
 }
 LETTERS = {Tier.SAFE: "safe", Tier.MODERATE: "moderate", Tier.DESTRUCTIVE: "**destructive**"}
@@ -33,6 +35,7 @@ def generated(root: Path) -> dict[Path, str]:
         root / "src/mcp_docker/schemas.json": schemas(),
         root / "README.md": _filled(root / "README.md", "tools", tool_table()),
         root / "CONFIGURATION.md": _filled(root / "CONFIGURATION.md", "settings", settings_tables()),
+        root / "SECURITY.md": _filled(root / "SECURITY.md", "codes", code_table()),
     }
 
 
@@ -61,17 +64,31 @@ def settings_tables() -> str:
         ]
         parts.append("")
     parts += [
+        "## Registries to pull from where `SAFETY_ALLOWED_REGISTRIES` is unset",
+        "",
+        ", ".join(f"`{host}`" for host in registries.PUBLIC)
+        + "; and each registry in Docker's own `config.json` (`auths`, `credHelpers`) that has no private address.",
+        "",
+    ]
+    parts += [
         "## Known, but without effect in this version",
         "",
         "Setting one of these is said in the log at the start.",
         "",
         ", ".join(f"`{name}`" for name in sorted(RESERVED)),
-        "",
-        "These restrictions can't be enforced yet, so the server does not start with one of them set:",
-        "",
-        ", ".join(f"`{name}`" for name in sorted(UNENFORCED)),
     ]
     return "\n".join(parts)
+
+
+def code_table() -> str:
+    """The codes of refusals, in the order of the tree in errors.py."""
+    kinds = [
+        kind
+        for kind in vars(errors).values()
+        if isinstance(kind, type) and issubclass(kind, errors.Refused) and kind is not errors.Refused
+    ]
+    rows = [f"| `{kind.code}` | {' '.join((kind.__doc__ or '').split())} |" for kind in kinds]
+    return "\n".join(["| code | what it means |", "|---|---|", *rows])
 
 
 def main(arguments: list[str]) -> int:

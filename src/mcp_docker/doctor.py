@@ -7,6 +7,7 @@ from collections import Counter
 import anyio
 
 from mcp_docker import __version__
+from mcp_docker.audit.record import Caller, user
 from mcp_docker.engine import CallScope, NoEngine
 from mcp_docker.engine.address import remedy
 from mcp_docker.errors import Refused
@@ -83,7 +84,7 @@ def _real_call(pipeline: Pipeline) -> bool:
         _line("real call", "none made: no tool that needs no arguments is enabled")
         return True
     began = time.perf_counter()
-    result = anyio.run(pipeline.call, Call(name, {}))
+    result = anyio.run(pipeline.call, Call(name, {}, Caller(user(), "cli")))
     milliseconds = (time.perf_counter() - began) * 1_000
     _line("real call", f"{name}: {'answered' if not result.is_error else result.text} in {milliseconds:.0f} ms")
     return not result.is_error

@@ -4,7 +4,7 @@ import contextlib
 import threading
 import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import anyio
@@ -12,15 +12,19 @@ import anyio.to_thread
 from loguru import logger
 
 from mcp_docker import errors, policy, redact
+from mcp_docker.audit import Audit
+from mcp_docker.audit.record import Caller, Record
+from mcp_docker.confirm import Answered, Ask, Confirm, Question
 from mcp_docker.engine import CallScope, Engine
 from mcp_docker.errors import Refused
 from mcp_docker.registry import Registry
 from mcp_docker.settings import Settings
-from mcp_docker.tool import Answer, Context, Cut, Limits, TextAnswer, Tier, Tool
+from mcp_docker.tool import Answer, Context, Cut, Limits, LossAnswer, Lost, Outlook, TextAnswer, Tier, Tool
 
 CALLS_IN_FLIGHT = 64
 GRACE_SECONDS = 1.5
 PROGRESS_SECONDS = 0.25
+AUDIT_SECONDS = 3.0
 REFUSAL_CHARACTERS = 4_000
 
 Progress = Callable[[float, float | None, str], Awaitable[None]]
@@ -28,20 +32,31 @@ Progress = Callable[[float, float | None, str], Awaitable[None]]
 
 @dataclass(frozen=True)
 class Call:
-    """What a client asks for. `progress` is None where it does not want to be told."""
+    """What a client asks for.
+
+    Attributes:
+        caller: who asks.
+        progress: tells of it; None where the client does not want to be told.
+        ask: puts a question to a person; None where the client can't.
+        answered: the reply to a question that an earlier call of the same brought up.
+    """
 
     name: str
     arguments: Mapping[str, Any]
+    caller: Caller
     progress: Progress | None = None
+    ask: Ask | None = None
+    answered: Answered | None = None
 
 
 @dataclass(frozen=True)
 class Result:
-    """What a client gets: text for the model, and data when the call was done."""
+    """What a client gets: text for the model, and data when the call was done; or a question for a person."""
 
     text: str
     data: dict[str, Any] | None = None
     meta: dict[str, Any] = field(default_factory=dict)
+    question: Question | None = None
 
     @property
     def is_error(self) -> bool:
@@ -55,24 +70,58 @@ class Pipeline:
         settings: the operator's choices.
         registry: the tools.
         engine: the Docker Engine.
+        audit: where calls are recorded; None if nowhere.
+
+    Raises:
+        SettingsError: the policy can't make sense of a setting.
     """
 
-    def __init__(self, settings: Settings, registry: Registry, engine: Engine) -> None:
+    def __init__(self, settings: Settings, registry: Registry, engine: Engine, audit: Audit | None) -> None:
+        policy.check(settings)
         self.settings = settings
         self.registry = registry
         self.engine = engine
+        self.confirm = Confirm(settings)
+        self._audit = audit
         self._slots: anyio.CapacityLimiter | None = None
         self._jobs: weakref.WeakSet[_Job] = weakref.WeakSet()
 
     async def call(self, call: Call) -> Result:
         """Take one call all the way. Whatever goes wrong becomes a result; only cancellation passes through."""
+        settings = self.settings
+        record = Record(self._audit, call.caller, call.name, call.arguments, hide=settings.safety_redact_secrets)
+        refused: Refused | None = errors.Cancelled("the call was cancelled", "call again if it is still wanted.")
+        outcome = "done"
         try:
             kind = self.registry.find(call.name)
+            record.of(kind)
             tool = kind.parse(call.arguments)
-            policy.check(tool, self.settings)
-            return await self._run(tool, call.progress)
-        except Refused as refused:
-            return _refusal(refused, self.settings.safety_max_response_bytes)
+            result = await self._carried_out(tool, call, record)
+            refused, outcome = None, "asked" if result.question else "done"
+            return result
+        except Refused as problem:
+            refused = problem
+            return _refusal(problem, settings)
+        finally:
+            if not record.closed:
+                with anyio.move_on_after(AUDIT_SECONDS, shield=True):
+                    await anyio.to_thread.run_sync(record.close, refused, outcome, abandon_on_cancel=True)
+
+    async def _carried_out(self, tool: Tool, call: Call, record: Record) -> Result:
+        """Run the tool; where something would be lost, only once a person has agreed to exactly that."""
+        who, agreed = call.caller.name, ""
+        if call.answered is not None:
+            agreed = self.confirm.agreed(who, tool, call.answered)
+        while True:
+            job = await self._run(tool, call, agreed, record)
+            if job.question is None:
+                return job.outcome()
+            if call.ask is None:
+                raise errors.InternalError("a question came up that nobody can be asked", "call again.")
+            reply = await call.ask(job.question)
+            if reply is None:
+                return Result("", question=job.question)
+            agreed = self.confirm.agreed(who, tool, Answered(job.question.state, reply))
 
     async def drain(self, seconds: float) -> None:
         """Cut the calls in flight, and wait up to so many seconds for what their threads tidy up."""
@@ -83,13 +132,13 @@ class Pipeline:
             for job in jobs:
                 await anyio.to_thread.run_sync(job.finished.wait, seconds, abandon_on_cancel=True)
 
-    async def _run(self, tool: Tool, progress: Progress | None) -> Result:
+    async def _run(self, tool: Tool, call: Call, agreed: str, record: Record) -> "_Job":
         self._slots = self._slots or anyio.CapacityLimiter(CALLS_IN_FLIGHT)
         limits = Limits(self.registry.seconds(tool), self.settings.safety_max_response_bytes)
-        job = _Job(tool, self.engine, limits, min(self.settings.docker_timeout, max(limits.seconds - 1, 1)))
+        job = _Job(self, tool, call, limits, agreed, record)
         self._jobs.add(job)
         try:
-            async with _telling(job, progress):
+            async with _telling(job, call.progress, self.settings):
                 with anyio.move_on_after(limits.seconds):
                     await anyio.to_thread.run_sync(job.run, limiter=self._slots, abandon_on_cancel=True)
                 if not job.finished.is_set():
@@ -98,19 +147,32 @@ class Pipeline:
         except anyio.get_cancelled_exc_class():
             job.scope.cut(errors.Cancelled(f"{tool.spec.name} was cancelled", "call again if it is still wanted."))
             raise
-        return job.outcome()
+        return job
 
 
 class _Job:
     """One run of a tool in a worker thread, which may outlive the wait for it."""
 
-    def __init__(self, tool: Tool, engine: Engine, limits: Limits, socket_timeout: float) -> None:
+    def __init__(self, pipeline: Pipeline, tool: Tool, call: Call, limits: Limits, agreed: str, record: Record) -> None:
         self.tool = tool
-        self.scope = CallScope(socket_timeout)
+        self.scope = CallScope(min(pipeline.settings.docker_timeout, max(limits.seconds - 1, 1)))
         self.started = False
         self.finished = threading.Event()
         self.told: tuple[float, float, str] | None = None
-        self._context = Context(engine, limits, self._tell, self.scope.cancelled, self.scope.gather)
+        self.question: Question | None = None
+        self._pipeline = pipeline
+        self._settings = pipeline.settings
+        self._call = call
+        self._agreed = agreed
+        self._record = record
+        self._context = Context(
+            pipeline.engine,
+            limits,
+            self._tell,
+            self.scope.cancelled,
+            self.scope.gather,
+            lambda demands: policy.permit(demands, self._settings, pipeline.engine),
+        )
         self._result: Result | None = None
         self._error: Refused | None = None
 
@@ -120,15 +182,46 @@ class _Job:
         try:
             with self.scope.entered():
                 self.scope.check()
-                answer = self.tool.run(self._context)
+                answer = self._answer()
                 self.scope.check()
-                self._result = _shaped(answer, self._context.limits.response_bytes)
+                if answer is not None:
+                    self._result = _shaped(answer, self._context.limits.response_bytes, self._settings)
         except Refused as refused:
             self._error = refused
         except Exception as error:  # noqa: BLE001 - the one place where docker's errors become ours
             self._error = self.scope.reason or self._translated(error)
         finally:
+            if self.question is None:
+                self._record.close(self._error)
             self.finished.set()
+
+    def _answer(self) -> Answer | None:
+        """Look, judge, have it confirmed and recorded, run. None where a person must be asked first."""
+        tool, context = self.tool, self._context
+        if tool.spec.tier is Tier.SAFE:
+            self._record.allowed = True
+            return tool.run(context)
+        context.permit(tool.demands())
+        outlook = policy.judge(tool.look(context), self._settings, context.engine, sweeping=tool.spec.sweeping)
+        if getattr(tool, "dry_run", False):
+            return _preview(tool, outlook)
+        self.question = self._unanswered(outlook)
+        if self.question is not None:
+            return None
+        self.scope.check()
+        self._record.intend(outlook)
+        self.scope.check()
+        return tool.run(replace(context, outlook=outlook))
+
+    def _unanswered(self, outlook: Outlook) -> Question | None:
+        sure, who = self._pipeline.confirm, self._call.caller.name
+        question = sure.question(who, self.tool, self._call.arguments, outlook.loses, self._agreed)
+        if question is not None and self._call.ask is None:
+            sure.unasked()
+            question = None
+        if outlook.loses and question is None:
+            self._record.confirmed = "person" if self._agreed else sure.otherwise(who, self.tool)
+        return question
 
     def outcome(self) -> Result:
         """The result. Raises Refused, also where the thread has not come back."""
@@ -151,7 +244,7 @@ class _Job:
 
 
 @contextlib.asynccontextmanager
-async def _telling(job: _Job, progress: Progress | None) -> AsyncIterator[None]:
+async def _telling(job: _Job, progress: Progress | None, settings: Settings) -> AsyncIterator[None]:
     """Pass on what the tool tells of its progress, at most every quarter of a second, only ever forward."""
     if progress is None:
         yield
@@ -162,7 +255,7 @@ async def _telling(job: _Job, progress: Progress | None) -> AsyncIterator[None]:
         nonlocal last
         if job.told is not None and job.told[0] > last:
             last, total, message = job.told
-            await progress(last, total or None, redact.clean_text(message))
+            await progress(last, total or None, redact.told(message, hide=settings.safety_redact_secrets))
 
     async def keep_telling() -> None:
         while True:
@@ -176,9 +269,23 @@ async def _telling(job: _Job, progress: Progress | None) -> AsyncIterator[None]:
     await tell()
 
 
-def _shaped(answer: Answer, limit: int) -> Result:
+def _preview(tool: Tool, outlook: Outlook) -> Answer:
+    """What a destructive call would take away, as an answer of its own kind."""
+    kind = tool.answer_type()
+    known = [thing.bytes for thing in outlook.loses if thing.bytes is not None]
+    lost = [
+        Lost(kind=thing.kind, id=thing.id, name=thing.name, about=thing.about or None, bytes=thing.bytes)
+        for thing in outlook.loses
+    ]
+    if not issubclass(kind, LossAnswer):
+        raise TypeError(f"{kind.__name__} can't say what would be lost")
+    return kind(would_lose=lost, would_free_bytes=sum(known) if len(known) == len(lost) else None)
+
+
+def _shaped(answer: Answer, limit: int, settings: Settings) -> Result:
     """Clean, bound and write out an answer. Text and data say the same and count against the limit together."""
-    data, text = redact.clean(answer.model_dump(mode="json", exclude_none=True, by_alias=True))
+    written = answer.model_dump(mode="json", exclude_none=True, by_alias=True)
+    data, text = redact.clean(written, hide=settings.safety_redact_secrets)
     if 2 * len(text.encode()) > limit:
         data, cut = redact.bound(data, limit // 2 - 512, answer.keep_end)
         data["truncated"] = Cut(what="Showing " + ", ".join(cut), rest=answer.rest).model_dump()
@@ -191,12 +298,13 @@ def _shaped(answer: Answer, limit: int) -> Result:
     return Result(text, data)
 
 
-def _refusal(refused: Refused, limit: int) -> Result:
-    text = redact.clean_text(str(refused))
+def _refusal(refused: Refused, settings: Settings) -> Result:
+    limit, hide = settings.safety_max_response_bytes, settings.safety_redact_secrets
+    text = redact.told(str(refused), hide=hide)
     if len(text) > REFUSAL_CHARACTERS:  # it repeats what the caller sent; its end says what to do
         text = f"{text[: REFUSAL_CHARACTERS * 3 // 4]} […] {text[-REFUSAL_CHARACTERS // 4 :]}"
     if refused.detail:
-        text += "\n" + redact.fence(redact.clean_text(refused.detail)[-limit // 2 :])
+        text += "\n" + redact.fence(redact.told(refused.detail, hide=hide)[-limit // 2 :])
     return Result(text, meta={"mcp-docker/code": refused.code})
 
 

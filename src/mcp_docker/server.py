@@ -18,16 +18,26 @@ import mcp_types as types
 from mcp.server.caching import CacheHint
 from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel import Server
+from mcp.server.request_state import RequestStateBoundary, RequestStateSecurity
 from mcp.server.stdio import stdio_server
 from mcp.shared._stream_protocols import ReadStream, WriteStream
+from mcp.shared.exceptions import MCPError, NoBackChannelError
 from mcp.shared.message import SessionMessage
+from mcp_types.version import MODERN_PROTOCOL_VERSIONS
+from pydantic import ValidationError
 
 from mcp_docker import __version__
+from mcp_docker.audit.record import Caller, user
+from mcp_docker.confirm import ANSWER_SECONDS, FORM, Answered, Ask, Question, Reply, unanswered
+from mcp_docker.errors import NotConfirmed
 from mcp_docker.pipeline import Call, Pipeline, Result
 from mcp_docker.registry import Hidden
 
 DRAIN_SECONDS = 1.0
 EXIT_SECONDS = 1.2
+# longer than an answer may take: one that comes too late is told so in words
+STATE_SECONDS = 3_600.0
+QUESTION = "confirm"
 # 2026-07-28 requires it of every result; the SDK leaves it out for older clients
 COMPLETE = {"resultType": "complete"}
 
@@ -41,10 +51,17 @@ def build(pipeline: Pipeline) -> Server[dict[str, Any]]:
 
     async def call_tool(context: ServerRequestContext[dict[str, Any]], params: types.CallToolRequestParams) -> Any:
         wants_progress = context.meta is not None and context.meta.get("progress_token") is not None
-        progress = context.session.report_progress if wants_progress else None
-        return _wire(await pipeline.call(Call(params.name, params.arguments or {}, progress)))
+        call = Call(
+            params.name,
+            params.arguments or {},
+            _caller(context),
+            context.session.report_progress if wants_progress else None,
+            _ask(context),
+            _answered(context, params),
+        )
+        return _wire(await pipeline.call(call))
 
-    return Server(
+    server = Server(
         pipeline.settings.mcp_server_name,
         version=__version__,
         title="Docker",
@@ -54,6 +71,49 @@ def build(pipeline: Pipeline) -> Server[dict[str, Any]]:
         on_list_tools=list_tools,
         on_call_tool=call_tool,
     )
+    # a client that answers a question sends back the state that came with it, and could send another
+    security = RequestStateSecurity.ephemeral(ttl=STATE_SECONDS)
+    server.middleware.append(RequestStateBoundary(security, default_audience=pipeline.settings.mcp_server_name))
+    return server
+
+
+def _caller(context: ServerRequestContext[dict[str, Any]]) -> Caller:
+    client = context.session.client_params
+    return Caller(user(), "stdio", client=f"{client.client_info.name} {client.client_info.version}" if client else None)
+
+
+def _ask(context: ServerRequestContext[dict[str, Any]]) -> Ask | None:
+    """How the client can ask a person: at once, in the result of the call (2026-07-28), or not at all."""
+    capabilities = context.session.client_capabilities
+    elicitation = capabilities.elicitation if capabilities else None
+    if elicitation is None or (elicitation.form is None and elicitation.url is not None):
+        return None
+
+    async def later(_question: Question) -> Reply | None:
+        return None
+
+    async def now(question: Question) -> Reply | None:
+        try:
+            with anyio.fail_after(ANSWER_SECONDS):
+                answer = await context.session.elicit_form(question.message, FORM, context.request_id)
+        except TimeoutError:
+            raise unanswered() from None
+        except (MCPError, NoBackChannelError, ValidationError) as error:
+            raise NotConfirmed(
+                f"the client could not ask a person: {error}", "nothing was done; ask the person yourself."
+            ) from None
+        return Reply(answer.action, answer.content)
+
+    return later if context.session.protocol_version in MODERN_PROTOCOL_VERSIONS else now
+
+
+def _answered(context: ServerRequestContext[dict[str, Any]], params: types.CallToolRequestParams) -> Answered | None:
+    if params.request_state is None or context.session.protocol_version not in MODERN_PROTOCOL_VERSIONS:
+        return None
+    reply = (params.input_responses or {}).get(QUESTION)
+    if not isinstance(reply, types.ElicitResult):
+        return Answered(params.request_state, Reply("cancel"))
+    return Answered(params.request_state, Reply(reply.action, reply.content))
 
 
 def instructions(pipeline: Pipeline) -> str:
@@ -192,6 +252,13 @@ def exit_within(seconds: float) -> None:
 
 
 def _wire(result: Result) -> dict[str, Any]:
+    if result.question is not None:
+        asked = {"mode": "form", "message": result.question.message, "requestedSchema": FORM}
+        return {
+            "resultType": "input_required",
+            "inputRequests": {QUESTION: {"method": "elicitation/create", "params": asked}},
+            "requestState": result.question.state,
+        }
     content = [{"type": "text", "text": result.text}]
     wire: dict[str, Any] = {"content": content, "isError": result.is_error, **COMPLETE}
     if result.data is not None:

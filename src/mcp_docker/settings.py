@@ -3,11 +3,12 @@
 import difflib
 import json
 import os
-from pathlib import Path
+import re
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Annotated, Any, Literal
 
 from dotenv import dotenv_values
-from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from mcp_docker.errors import SettingsError
@@ -39,6 +40,21 @@ def _listed(value: Any) -> Any:
 
 
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)]
+
+
+def _roots(values: tuple[str, ...]) -> tuple[str, ...]:
+    for value in values:
+        path = value.removeprefix("engine:")
+        if not PurePosixPath(path).is_absolute() and not PureWindowsPath(path).is_absolute():
+            raise ValueError(f"{value!r} is not an absolute path")
+        if os.path.normpath(path).strip("/\\") in ("", ".") or re.fullmatch(r"[a-zA-Z]:[\\/]*", path):
+            raise ValueError(f"{value!r} is the whole file system: name the folders that are meant")
+        if value.startswith("engine:") and ".." in PurePosixPath(path).parts:
+            raise ValueError(f"{value!r} holds '..', which can't be resolved on another machine")
+    return values
+
+
+Roots = Annotated[Names, AfterValidator(_roots)]
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 
 
@@ -97,6 +113,68 @@ class Settings(BaseSettings):
     safety_publish_host_ip: Names = Field(
         (), description="Addresses of the host, besides loopback, on which containers may publish ports"
     )
+    safety_allowed_capabilities: Names = Field((), description="Capabilities that containers may add, as `NET_ADMIN`")
+    safety_allowed_devices: Names = Field((), description="Devices of the host that containers may use, as `/dev/dri`")
+    safety_allowed_sysctls: Names = Field(
+        (), description="Kernel parameters that containers may set, as `net.core.somaxconn`"
+    )
+    safety_allowed_runtimes: Names = Field((), description="Runtimes that containers may be run with, as `nvidia`")
+    safety_volume_mount_allowlist: Roots = Field(
+        (),
+        description="Folders of the host below which containers may mount; read-only unless the caller writes `:rw`. "
+        "`engine:/srv/data` is a folder on an engine whose file system can't be seen from here: only its text is "
+        "compared",
+    )
+    safety_volume_mount_blocklist: Roots = Field(
+        (), description="Folders of the host that are never mounted, besides those that never are"
+    )
+    safety_allowed_volume_drivers: Names = Field((), description="Volume drivers besides `local`")
+    safety_allowed_volume_options: Names = Field(
+        (), description="Volume options that may be set, as `size` (any value) or `type=tmpfs`"
+    )
+    safety_allowed_build_roots: Roots | None = Field(
+        None,
+        description="Folders below which images may be built; unset: the working directory, unless that is `/`, a home "
+        "or a system folder",
+    )
+    safety_build_secret_files: Names = Field(
+        (),
+        description="Files that look like secrets and are sent with a build all the same, by path within the context",
+    )
+    safety_max_build_context_bytes: int = Field(
+        1_073_741_824, ge=1_024, le=1_099_511_627_776, description="Bytes of a build context"
+    )
+    safety_allowed_registries: Names | None = Field(
+        None,
+        description="Registries to pull from, as `host[:port][/prefix]`; unset: the public ones below, and those of "
+        "Docker's own configuration that have no private address",
+    )
+    safety_allowed_push_registries: Names = Field((), description="Registries to push to; the same form")
+    safety_protected_labels: Names = Field(
+        (), description="Objects with one of these labels are never changed: `name` or `name=value`"
+    )
+    safety_confirmation: Literal["auto", "always", "never"] = Field(
+        "auto",
+        description="Whether a person is asked before something is lost: where the client can ask (`auto`), or else "
+        "refused (`always`), or never",
+    )
+    safety_redact_secrets: bool = Field(True, description="Replace what looks like a secret in everything that is told")
+    safety_yolo_mode: bool = Field(
+        False,
+        description="Lift the policy on arguments, and confirmation; tiers, lists, identifiers, bounds, redaction and "
+        "audit stay",
+    )
+
+    security_audit_log_enabled: bool = Field(True, description="Write one JSON line per call")
+    security_audit_log_file: Path | None = Field(
+        None, description="The audit log; unset: `audit.jsonl` in the user's state folder"
+    )
+    security_audit_log_max_bytes: int = Field(
+        52_428_800,
+        ge=65_536,
+        le=10_737_418_240,
+        description="Bytes at which the audit log is moved aside; ten are kept",
+    )
 
     mcp_server_name: str = Field("mcp-docker", min_length=1, max_length=64, description="Name told to clients")
     mcp_log_level: Annotated[
@@ -112,24 +190,14 @@ class Settings(BaseSettings):
         return {name: value for name, value in values.items() if not (isinstance(value, str) and not value.strip())}
 
 
-UNENFORCED = frozenset(
-    """
-    SAFETY_ALLOWED_BUILD_ROOTS SAFETY_ALLOWED_PUSH_REGISTRIES SAFETY_ALLOWED_REGISTRIES SAFETY_CONFIRMATION
-    SAFETY_PROTECTED_LABELS
-    """.split()
-)
-"""Restrictions that this version can't keep: it does not start with one set, rather than pretend."""
-
 RESERVED = frozenset(
     """
-    SAFETY_ALLOWED_PROMPTS SAFETY_ALLOWED_RESOURCES SAFETY_REDACT_SECRETS SAFETY_VOLUME_MOUNT_ALLOWLIST
-    SAFETY_VOLUME_MOUNT_BLOCKLIST SAFETY_YOLO_MODE
-    SECURITY_ALLOWED_CLIENT_IPS SECURITY_ALLOWED_HOSTS SECURITY_ALLOWED_ORIGINS SECURITY_AUDIT_LOG_ENABLED
-    SECURITY_AUDIT_LOG_FILE SECURITY_OAUTH_AUDIENCE SECURITY_OAUTH_CLIENT_ID SECURITY_OAUTH_CLIENT_SECRET
+    SAFETY_ALLOWED_PROMPTS SAFETY_ALLOWED_RESOURCES SECURITY_ALLOWED_CLIENT_IPS SECURITY_ALLOWED_HOSTS
+    SECURITY_ALLOWED_ORIGINS SECURITY_OAUTH_AUDIENCE SECURITY_OAUTH_CLIENT_ID SECURITY_OAUTH_CLIENT_SECRET
     SECURITY_OAUTH_CLIENT_SECRET_FILE SECURITY_OAUTH_CLOCK_SKEW_SECONDS SECURITY_OAUTH_ENABLED
     SECURITY_OAUTH_INTROSPECTION_URL SECURITY_OAUTH_ISSUER SECURITY_OAUTH_JWKS_URL SECURITY_OAUTH_REQUIRED_SCOPES
-    SECURITY_PRE_AUTH_RATE_LIMIT_RPM SECURITY_RATE_LIMIT_CONCURRENT SECURITY_RATE_LIMIT_ENABLED
-    SECURITY_RATE_LIMIT_RPM SECURITY_TRUSTED_PROXIES
+    SECURITY_PRE_AUTH_RATE_LIMIT_RPM SECURITY_RATE_LIMIT_CONCURRENT SECURITY_RATE_LIMIT_ENABLED SECURITY_RATE_LIMIT_RPM
+    SECURITY_TRUSTED_PROXIES
     """.split()
 )
 """Names that are known but not acted on in this version; setting one is said at the start."""
@@ -158,11 +226,6 @@ def load(env_file: Path | None = None, **flags: Any) -> Settings:
             raise SettingsError([f"--env-file {env_file}: there is no such file"])
         present = {**{name: value or "" for name, value in dotenv_values(env_file).items()}, **present}
     problems = [problem for name in sorted(present) if (problem := _unknown(name))]
-    problems += [
-        f"{name}: this version can't enforce it; unset it to start without that restriction"
-        for name in sorted(UNENFORCED)
-        if present.get(name)
-    ]
     try:
         settings = Settings(_env_file=env_file, **flags)
     except ValidationError as error:
@@ -182,7 +245,7 @@ def unheeded() -> list[str]:
 
 
 def _unknown(name: str) -> str:
-    known = {field.upper() for field in Settings.model_fields} | RESERVED | UNENFORCED
+    known = {field.upper() for field in Settings.model_fields} | RESERVED
     ours = name.startswith(("SAFETY_", "SECURITY_"))
     if name in known or name in _OTHERS or not (ours or name.startswith(("DOCKER_", "MCP_"))):
         return ""

@@ -5,7 +5,7 @@ import json
 import re
 import types
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import (
     TYPE_CHECKING,
@@ -53,14 +53,63 @@ class Power(StrEnum):
     VOLUME_OPTION = "volume option"
     NETWORK_DRIVER = "network driver"
     PUBLISH_ADDRESS = "publish address"
+    DEVICE = "device"
+    SYSCTL = "sysctl"
+    RUNTIME = "runtime"
+    CGROUP_PARENT = "cgroup parent"
+    EXEC_ROOT = "exec as root"
+    EXEC_TARGET = "exec in"
+    EXEC_MOUNT = "exec where there is"
+    PULL = "pull from"
+    PUSH = "push to"
+    BUILD_ROOT = "build context"
+    DELETION = "deletion"
 
 
 @dataclass(frozen=True)
 class Demand:
-    """One power that a call's arguments ask for, with the value that asks."""
+    """One power that a call asks for, with the value that asks."""
 
     power: Power
     value: str
+
+
+@dataclass(frozen=True)
+class Thing:
+    """An object of the engine that a call changes or takes away.
+
+    Attributes:
+        kind: container, image, network, volume, tag or build cache.
+        id: its full id; a volume has none but its name.
+        created: when it was made, as the engine writes it: a volume of the same name may be another one.
+        about: in a few words, what a person should know before it goes.
+        bytes: what its removal frees, where the engine tells.
+    """
+
+    kind: str
+    id: str
+    name: str
+    labels: Mapping[str, str] = field(default_factory=dict)
+    created: str = ""
+    about: str = ""
+    bytes: int | None = None
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What a call is about to do, as the engine has it now.
+
+    Attributes:
+        changes: objects that it changes and that are there afterwards.
+        loses: objects that it takes away, all of them.
+        demands: powers that only the engine's facts show to be asked for.
+        found: the object that the call is about, as the engine's inspect shows it, for what comes next.
+    """
+
+    changes: tuple[Thing, ...] = ()
+    loses: tuple[Thing, ...] = ()
+    demands: tuple[Demand, ...] = ()
+    found: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -87,6 +136,9 @@ class Context:
         progress: tells the caller how far the work is: done, total (0 if unknown), a message.
         cancelled: waits up to so many seconds; true as soon as the call is cancelled or out of time.
         gather: bounded fan-out over items.
+        permit: asks the policy for powers; what it makes of each: for a path of the host, the resolved one. Raises
+            NotPermitted.
+        outlook: what `look` found, when the tool runs: judged by the policy, and confirmed where somebody was asked.
     """
 
     engine: "Engine"
@@ -94,6 +146,8 @@ class Context:
     progress: Callable[[float, float, str], None]
     cancelled: Callable[[float], bool]
     gather: Gather
+    permit: Callable[[Iterable[Demand]], Mapping[Demand, str]]
+    outlook: Outlook = Outlook()
 
 
 @dataclass(frozen=True)
@@ -109,6 +163,7 @@ class Spec:
     open_world: bool
     seconds: float | None
     verify: str
+    sweeping: bool
     aliases: tuple[str, ...]
     gone: Mapping[str, str]
 
@@ -167,6 +222,25 @@ class TextAnswer(Answer):
         raise NotImplementedError
 
 
+class Lost(Fact):
+    """One object that a call takes away."""
+
+    kind: str
+    id: str
+    name: str
+    about: str | None = None
+    bytes: int | None = None
+
+
+class LossAnswer(Answer):
+    """The answer of a destructive tool: what it took away, or, with dry_run, what it would."""
+
+    rest: ClassVar[str] = "narrow the call to see the rest."
+
+    would_lose: list[Lost] | None = Field(default=None, description="With dry_run: all that the call would take away")
+    would_free_bytes: int | None = Field(default=None, description="Absent where unknown")
+
+
 class Tool(BaseModel):
     """The model of a tool's own arguments, and what it does with them.
 
@@ -180,6 +254,7 @@ class Tool(BaseModel):
         seconds: its own time limit; without one, SAFETY_DEFAULT_TOOL_TIMEOUT.
         label: display title; without one, the class name in words.
         verify: for a tool that writes: the tool that tells whether a call that timed out has happened.
+        sweeping: it takes what it finds (a prune): what the policy spares is left out, not refused.
         aliases: other names it is called and listed by.
         gone: arguments that earlier versions had, and what replaced each.
     """
@@ -197,6 +272,7 @@ class Tool(BaseModel):
         seconds: float | None = None,
         label: str = "",
         verify: str = "",
+        sweeping: bool = False,
         aliases: tuple[str, ...] = (),
         gone: Mapping[str, str] = types.MappingProxyType({}),
         **kwargs: Any,
@@ -205,6 +281,8 @@ class Tool(BaseModel):
         words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", cls.__name__).lower()
         if not cls.__doc__ or "run" not in cls.__dict__ or "return" not in cls.run.__annotations__:
             raise TypeError(f"{cls.__name__} needs a docstring, and a run() with a return annotation")
+        if tier is Tier.DESTRUCTIVE and ("look" not in cls.__dict__ or "dry_run" not in cls.__annotations__):
+            raise TypeError(f"{cls.__name__}: a destructive tool has a look() that says what it loses, and dry_run")
         if (tier is Tier.SAFE) == bool(verify):
             raise TypeError(f"{cls.__name__}: `verify` names the tool that tells what a write did; only writes do")
         hidden = {name for name in cls.__annotations__ if name != "spec" and hasattr(Tool, name)}
@@ -220,6 +298,7 @@ class Tool(BaseModel):
             open_world=open_world,
             seconds=seconds,
             verify=verify,
+            sweeping=sweeping,
             aliases=aliases,
             gone=gone,
         )
@@ -231,6 +310,10 @@ class Tool(BaseModel):
     def demands(self) -> Iterator[Demand]:
         """The powers that these arguments ask for beyond the tier."""
         yield from ()
+
+    def look(self, ctx: Context) -> Outlook:  # noqa: ARG002 - those that look need it
+        """What the call is about to do, found out by reading only. Not asked of SAFE tools."""
+        return Outlook()
 
     def seconds_needed(self) -> float | None:
         """Seconds that these arguments need, where they name a time themselves."""

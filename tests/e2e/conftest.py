@@ -15,7 +15,6 @@ from tests.e2e.proxy import EngineProxy
 from tests.integration.conftest import container, is_podman, label, raw
 
 ERAS = (HANDSHAKE, SESSIONLESS)
-ALL_TIERS = {"SAFETY_ALLOW_DESTRUCTIVE_OPERATIONS": "true"}
 
 Start = Callable[..., ServerProcess]
 Connect = Callable[..., contextlib.AbstractAsyncContextManager[Client]]
@@ -34,10 +33,21 @@ def era(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
+def allowed() -> dict[str, str]:
+    """Settings under which every tool has something that it may do."""
+    registry = os.environ.get("MCP_DOCKER_TEST_REGISTRY", "[]")
+    return {
+        "SAFETY_ALLOW_DESTRUCTIVE_OPERATIONS": "true",
+        "SAFETY_ALLOWED_BUILD_ROOTS": os.environ["HOME"],
+        "SAFETY_ALLOWED_REGISTRIES": registry,
+        "SAFETY_ALLOWED_PUSH_REGISTRIES": registry,
+    }
+
+
 @contextlib.asynccontextmanager
 async def connected(era: str, **settings: str) -> AsyncIterator[Client]:
     """The official SDK's client in one era, joined to a server of its own over stdio."""
-    env = environment(**ALL_TIERS | settings)
+    env = environment(**allowed() | settings)
     server = StdioServerParameters(command=COMMAND[0], args=list(COMMAND[1:]), env=env)
     async with Client(server, mode="legacy" if era == HANDSHAKE else "auto", cache=None) as client:
         assert client.protocol_version == era
@@ -53,11 +63,11 @@ async def client(era: str) -> AsyncIterator[Client]:
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
-    """Start a server with every tier on, spoken to in plain lines: start(MCP_LOG_LEVEL="DEBUG")."""
+    """Start a server with every tier on and something to do for every tool, spoken to in plain lines: start(MCP_LOG_LEVEL="DEBUG")."""
     with contextlib.ExitStack() as servers:
 
         def begin(era: str = HANDSHAKE, *, reads: bool = True, **settings: str) -> ServerProcess:
-            env = environment(**ALL_TIERS | settings)
+            env = environment(**allowed() | settings)
             return servers.enter_context(ServerProcess(tmp_path / "server.log", env, era, reads=reads))
 
         yield begin

@@ -71,10 +71,20 @@ class ServerProcess:
         env: its whole environment.
         era: the protocol version that requests speak.
         reads: whether anybody reads what it writes.
+        capabilities: what the client says that it can do.
     """
 
-    def __init__(self, log: Path, env: Mapping[str, str], era: str = HANDSHAKE, *, reads: bool = True) -> None:
+    def __init__(
+        self,
+        log: Path,
+        env: Mapping[str, str],
+        era: str = HANDSHAKE,
+        *,
+        reads: bool = True,
+        capabilities: Message | None = None,
+    ) -> None:
         self.era = era
+        self.capabilities = capabilities or {}
         self.log = log
         self.notifications: list[Message] = []
         self._answers: dict[Any, Message] = {}
@@ -126,7 +136,7 @@ class ServerProcess:
             params["_meta"] = {
                 "io.modelcontextprotocol/protocolVersion": SESSIONLESS,
                 "io.modelcontextprotocol/clientInfo": {"name": "lines", "version": "1"},
-                "io.modelcontextprotocol/clientCapabilities": {},
+                "io.modelcontextprotocol/clientCapabilities": self.capabilities,
             } | params.get("_meta", {})
         self.write(json.dumps({"jsonrpc": "2.0", "id": self._last_id, "method": method, "params": params}).encode())
         return self._last_id
@@ -137,7 +147,8 @@ class ServerProcess:
     def open(self) -> Self:
         """Say hello, as the era has it."""
         if self.era == HANDSHAKE:
-            hello = {"protocolVersion": HANDSHAKE, "capabilities": {}, "clientInfo": {"name": "lines", "version": "1"}}
+            client = {"name": "lines", "version": "1"}
+            hello = {"protocolVersion": HANDSHAKE, "capabilities": self.capabilities, "clientInfo": client}
             self.request("initialize", hello)
             self.notify("notifications/initialized", {})
         else:
@@ -148,19 +159,33 @@ class ServerProcess:
 
     def answer(self, wanted: Any, seconds: float = PATIENCE) -> Message:
         """The answer to the request of that id."""
+        self._hear(lambda: wanted in self._answers, seconds)
+        return self._answers.pop(wanted)
+
+    def question(self, seconds: float = PATIENCE) -> Message:
+        """The next request that the server makes of its client."""
+        self._hear(lambda: any("id" in message for message in self.notifications), seconds)
+        (asked, *_) = [message for message in self.notifications if "id" in message]
+        self.notifications.remove(asked)
+        return asked
+
+    def reply(self, question: Message, result: Message) -> None:
+        """Answer a request of the server's."""
+        self.write(json.dumps({"jsonrpc": "2.0", "id": question["id"], "result": result}).encode())
+
+    def _hear(self, enough: Callable[[], bool], seconds: float) -> None:
         deadline = time.monotonic() + seconds
-        while wanted not in self._answers:
+        while not enough():
             try:
                 message = self._messages.get(timeout=max(0.0, deadline - time.monotonic()))
             except queue.Empty:
-                raise TimeoutError(f"no answer to {wanted!r} within {seconds:g} s") from None
+                raise TimeoutError(f"nothing of the kind within {seconds:g} s") from None
             if message is None:
                 raise EOFError(f"the server closed its output: {self.log.read_text()}")
             if "method" in message:
                 self.notifications.append(message)
             else:
                 self._answers[message["id"]] = message
-        return self._answers.pop(wanted)
 
     def request(self, method: str, params: Message | None = None, seconds: float = PATIENCE) -> Message:
         """Ask and get the result."""

@@ -165,7 +165,7 @@ def test_slow_calls_are_cut_when_a_server_ends(
 ) -> None:
     stubborn = container(["sh", "-c", "trap '' TERM; while :; do sleep 1; done"])
     idle = container()
-    server = start(DOCKER_HOST=proxy.address).open()
+    server = start(DOCKER_HOST=proxy.address, SAFETY_ALLOWED_REGISTRIES=silent_registry).open()
     server.begin("docker_stop_container", container_id=stubborn, timeout=30)
     server.begin("docker_pull_image", image=f"{silent_registry}/nothing", tag="latest")
     server.begin("docker_exec_command", container_id=idle, command=["sleep", "62"])

@@ -3,16 +3,20 @@
 import os
 import uuid
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import anyio
 import docker
 import pytest
 
+from mcp_docker.audit import open_audit
+from mcp_docker.confirm import Ask
 from mcp_docker.engine import Engine
 from mcp_docker.pipeline import Call, Pipeline, Progress, Result
 from mcp_docker.registry import Registry
 from mcp_docker.settings import load
+from tests.conftest import CALLER
 
 IMAGE = "mcp-docker-test:latest"
 Run = Callable[..., Result]
@@ -32,16 +36,21 @@ def is_podman(raw: docker.APIClient) -> bool:
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
+def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Run]:
     """Call a tool through the whole pipeline: run("docker_version"), run("docker_list_containers", all=True)."""
     monkeypatch.setenv("SAFETY_ALLOW_DESTRUCTIVE_OPERATIONS", "true")
+    monkeypatch.setenv("SAFETY_ALLOWED_BUILD_ROOTS", str(tmp_path))
+    if registry := os.environ.get("MCP_DOCKER_TEST_REGISTRY"):
+        monkeypatch.setenv("SAFETY_ALLOWED_REGISTRIES", registry)
+        monkeypatch.setenv("SAFETY_ALLOWED_PUSH_REGISTRIES", registry)
     opened: list[Engine] = []
 
-    def call(name: str, /, progress: Progress | None = None, **arguments: Any) -> Result:
+    def call(name: str, /, progress: Progress | None = None, ask: Ask | None = None, **arguments: Any) -> Result:
         settings = load()
         engine = Engine(settings)
         opened.append(engine)
-        return anyio.run(Pipeline(settings, Registry(settings), engine).call, Call(name, arguments, progress))
+        pipeline = Pipeline(settings, Registry(settings), engine, open_audit(settings))
+        return anyio.run(pipeline.call, Call(name, arguments, CALLER, progress, ask))
 
     yield call
     for engine in opened:

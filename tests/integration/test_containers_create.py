@@ -254,10 +254,10 @@ def test_a_network_that_does_not_exist_leaves_nothing_behind(make: Maker) -> Non
 
 
 REFUSED: list[tuple[dict[str, Any], str]] = [
-    ({"privileged": True}, "NOT_PERMITTED"),
-    ({"volumes": "/etc:/x"}, "NOT_PERMITTED"),
-    ({"network_mode": "host"}, "NOT_PERMITTED"),
-    ({"ports": "0.0.0.0:80:80"}, "NOT_PERMITTED"),
+    ({"privileged": True}, "PRIVILEGE_NOT_ALLOWED"),
+    ({"volumes": "/etc:/x"}, "MOUNT_NOT_ALLOWED"),
+    ({"network_mode": "host"}, "PRIVILEGE_NOT_ALLOWED"),
+    ({"ports": "0.0.0.0:80:80"}, "ADDRESS_NOT_ALLOWED"),
     ({"mem_limit": "1m"}, "INVALID_ARGUMENTS"),
     ({"remove": True, "restart_policy": "always"}, "INVALID_ARGUMENTS"),
 ]

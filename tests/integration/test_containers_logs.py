@@ -74,14 +74,16 @@ def test_a_log_of_100000_lines_costs_little_memory(raw: docker.APIClient, contai
     made = finished(raw, container(["sh", "-c", "seq 1 100000 | sed 's/$/ of a log that is rather long/'"]))
     code = f"""
 import anyio, resource, sys
+from mcp_docker.audit.record import Caller
 from mcp_docker.engine import Engine
 from mcp_docker.pipeline import Call, Pipeline
 from mcp_docker.registry import Registry
 from mcp_docker.settings import load
 settings = load()
-pipeline = Pipeline(settings, Registry(settings), Engine(settings))
+pipeline = Pipeline(settings, Registry(settings), Engine(settings), None)
 def call(**arguments):
-    result = anyio.run(pipeline.call, Call("docker_container_logs", {{"container_id": "{made}", **arguments}}))
+    wanted = {{"container_id": "{made}", **arguments}}
+    result = anyio.run(pipeline.call, Call("docker_container_logs", wanted, Caller("tester", "test")))
     assert result.data is not None, result.text
     return result
 call(tail=10)

@@ -1,5 +1,6 @@
 """docker_build_image on a real engine."""
 
+import tarfile
 import uuid
 from pathlib import Path
 
@@ -7,11 +8,12 @@ import anyio
 import docker
 import pytest
 
+from mcp_docker.audit import open_audit
 from mcp_docker.engine import Engine
 from mcp_docker.pipeline import Call, Pipeline
 from mcp_docker.registry import Registry
 from mcp_docker.settings import load
-from tests.conftest import code_of, data_of
+from tests.conftest import CALLER, code_of, data_of
 from tests.integration.conftest import IMAGE, Run
 
 
@@ -38,6 +40,8 @@ def test_a_build_makes_what_the_dockerfile_says_from_what_dockerignore_leaves(
     (folder / ".env").write_text("SECRET=1")
     (folder / "keys").mkdir()
     (folder / "keys/id").write_text("private")
+    (folder / "keys/id_ed25519").write_text("private")
+    (folder / "server.key").write_text("private")
     (folder / "keys/id.pub").write_text("public")
     (folder / "long").mkdir()
     (folder / "long" / ("n" * 200)).write_bytes(b"\xff" * 700_001)
@@ -60,7 +64,8 @@ def test_a_build_makes_what_the_dockerfile_says_from_what_dockerignore_leaves(
     assert answer["tag"] == tag
     assert answer["id"] == raw.inspect_image(tag)["Id"]  # type: ignore[no-untyped-call]  # the stubs don't annotate it
     assert "for you" in answer["log"]
-    assert ".env" not in answer["log"]
+    assert not {".env", "server.key"} & set(answer["log"])
+    assert answer["left_out"] == ["server.key"]  # .dockerignore had named the others
     assert "public" in "\n".join(answer["log"])
     assert any("NOBODY" in warning for warning in answer["warnings"])
     assert "step" in told[-1]
@@ -104,7 +109,10 @@ def test_the_target_stage_is_built_and_no_other(
         ("FROM 127.0.0.1:1/base\n", ["step 1 of 1", "connection refused"]),
     ],
 )
-def test_a_failed_build_says_which_step_and_why(run: Run, folder: Path, text: str, words: list[str]) -> None:
+def test_a_failed_build_says_which_step_and_why(
+    run: Run, folder: Path, text: str, words: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SAFETY_ALLOWED_REGISTRIES", "127.0.0.1:1")
     (folder / "Dockerfile").write_text(text)
     result = run("docker_build_image", path=str(folder))
     assert code_of(result) == "BUILD_FAILED"
@@ -139,7 +147,10 @@ def test_flags_of_buildkit_are_refused_where_the_engine_does_not_know_them(
     assert is_podman or code_of(result) == "BUILDKIT_REQUIRED"
 
 
-def test_a_cancelled_build_ends_on_the_engine(raw: docker.APIClient, folder: Path, is_podman: bool) -> None:
+def test_a_cancelled_build_ends_on_the_engine(
+    raw: docker.APIClient, folder: Path, is_podman: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SAFETY_ALLOWED_BUILD_ROOTS", str(folder))
     mark = uuid.uuid4().hex
     (folder / "Dockerfile").write_text(f"FROM {IMAGE}\nRUN echo begun; sleep 60 # {mark}\n")
 
@@ -149,7 +160,7 @@ def test_a_cancelled_build_ends_on_the_engine(raw: docker.APIClient, folder: Pat
     async def build_and_cancel() -> None:
         settings = load()
         engine = Engine(settings)
-        pipeline = Pipeline(settings, Registry(settings), engine)
+        pipeline = Pipeline(settings, Registry(settings), engine, open_audit(settings))
         begun = anyio.Event()
 
         async def progress(_done: float, _total: float | None, message: str) -> None:
@@ -157,7 +168,7 @@ def test_a_cancelled_build_ends_on_the_engine(raw: docker.APIClient, folder: Pat
                 begun.set()
 
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(pipeline.call, Call("docker_build_image", {"path": str(folder)}, progress))
+            tasks.start_soon(pipeline.call, Call("docker_build_image", {"path": str(folder)}, CALLER, progress))
             with anyio.fail_after(20):
                 await begun.wait()
                 # Podman does not list the containers of builds
@@ -171,3 +182,63 @@ def test_a_cancelled_build_ends_on_the_engine(raw: docker.APIClient, folder: Pat
                 await anyio.sleep(0.05)
 
     anyio.run(build_and_cancel)
+
+
+def test_a_build_that_wants_a_secret_says_whose_choice_that_is(
+    run: Run, folder: Path, tag: str, label: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "Dockerfile").write_text("FROM scratch\nCOPY .env /\n")
+    (folder / ".env").write_text("SECRET=1")
+    (folder / ".dockerignore").write_text("!.env\n")
+    result = run("docker_build_image", path=str(folder), tag=tag)
+    assert code_of(result) == "BUILD_FAILED"
+    assert "'.env' looks like a secret and was not sent: SAFETY_BUILD_SECRET_FILES" in result.text
+    monkeypatch.setenv("SAFETY_BUILD_SECRET_FILES", ".env")
+    assert "left_out" not in data_of(run("docker_build_image", path=str(folder), tag=tag, labels=[label]))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "FROM evil.internal/x\n",
+        "FROM scratch\nCOPY --fr\\om=evil.internal/x / /\n",
+        'FROM scratch\nCOPY --"from"=evil.internal/x / /\n',
+        "FROM\fevil.internal/x\n",
+        "ARG A=evil\nARG B=${A}.internal/x\nFROM $B\n",
+        "FROM ${NOPE:-evil.internal/x}\n",
+        "# syntax=docker/dockerfile:1\n# escape=`\nFROM scratch\nLABEL a=b \\\nFROM evil.internal/x\n",
+        "FROM scratch\nLABEL a=`\nFROM evil.internal/x\n",
+    ],
+)
+def test_a_build_pulls_from_no_registry_that_is_not_allowed(
+    run: Run, raw: docker.APIClient, folder: Path, tag: str, text: str
+) -> None:
+    (folder / "Dockerfile").write_text(text)
+    result = run("docker_build_image", path=str(folder), tag=tag)
+    assert code_of(result) == "REGISTRY_NOT_ALLOWED"
+    assert "evil.internal" in result.text
+    assert not raw.images(name=tag)
+
+
+def test_what_a_base_image_keeps_for_its_builds_is_judged_too(
+    run: Run, raw: docker.APIClient, folder: Path, tag: str, label: str
+) -> None:
+    (folder / "Dockerfile").write_text("FROM scratch\nONBUILD COPY --from=evil.internal/x / /\n")
+    assert code_of(run("docker_build_image", path=str(folder), tag=tag)) == "REGISTRY_NOT_ALLOWED"
+    (folder / "base").write_text("x")
+    built = raw.import_image_from_file(
+        str(_archive(folder)),
+        repository=tag.rpartition(":")[0],
+        tag="v1",
+        changes=["ONBUILD COPY --from=evil.internal/x / /", f"LABEL {label}"],
+    )
+    assert built
+    (folder / "Dockerfile").write_text(f"FROM {tag}\n")
+    assert code_of(run("docker_build_image", path=str(folder))) == "REGISTRY_NOT_ALLOWED"
+
+
+def _archive(folder: Path) -> Path:
+    path = folder.parent / "base.tar"
+    with tarfile.open(path, "w") as archive:
+        archive.add(folder / "base", "base")
+    return path

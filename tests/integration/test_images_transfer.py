@@ -16,11 +16,12 @@ import anyio
 import docker
 import pytest
 
+from mcp_docker.audit import open_audit
 from mcp_docker.engine import Engine
 from mcp_docker.pipeline import Call, Pipeline
 from mcp_docker.registry import Registry
 from mcp_docker.settings import load
-from tests.conftest import code_of, data_of
+from tests.conftest import CALLER, code_of, data_of
 from tests.integration.conftest import Run
 
 Build = Callable[..., str]
@@ -95,7 +96,11 @@ def test_what_the_registry_does_not_have_is_not_found(run: Run, repository: str)
     assert code_of(run("docker_pull_image", image=f"{repository}:nope")) == "NOT_FOUND"
 
 
-def test_a_registry_out_of_reach_is_a_refusal_of_its_own(run: Run, build: Build) -> None:
+def test_a_registry_out_of_reach_is_a_refusal_of_its_own(
+    run: Run, build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SAFETY_ALLOWED_REGISTRIES", "127.0.0.1:1,registry.invalid")
+    monkeypatch.setenv("SAFETY_ALLOWED_PUSH_REGISTRIES", "127.0.0.1:1")
     assert code_of(run("docker_pull_image", image="127.0.0.1:1/app")) == "REGISTRY_FAILED"
     assert code_of(run("docker_pull_image", image="registry.invalid/app")) == "REGISTRY_FAILED"
     build("127.0.0.1:1/app:v1")
@@ -120,6 +125,7 @@ class Misbehaving:
     """A registry with one image of which the layer never arrives whole, behind a password if there is one."""
 
     def __init__(self, password: str = "") -> None:  # noqa: C901 - mostly the shape of a manifest
+        self.asked = 0
         self.waiting, self.gone, self.over = threading.Event(), threading.Event(), threading.Event()
         layer = hashlib.sha256(b"never").hexdigest()
         config = json.dumps(
@@ -156,6 +162,7 @@ class Misbehaving:
             protocol_version = "HTTP/1.1"
 
             def do_GET(self) -> None:
+                registry.asked += 1
                 if password and self.headers.get("Authorization") != wanted:
                     self.answer(401, b"{}", "application/json", ("WWW-Authenticate", 'Basic realm="test"'))
                 elif "/manifests/" in self.path:
@@ -221,8 +228,11 @@ def misbehaving() -> Iterator[Callable[..., Misbehaving]]:
         registry.server.server_close()
 
 
-def test_a_cancelled_pull_ends_on_the_engine_within_a_second(misbehaving: Callable[..., Misbehaving]) -> None:
+def test_a_cancelled_pull_ends_on_the_engine_within_a_second(
+    misbehaving: Callable[..., Misbehaving], monkeypatch: pytest.MonkeyPatch
+) -> None:
     registry = misbehaving()
+    monkeypatch.setenv("SAFETY_ALLOWED_REGISTRIES", registry.address)
     told: list[str] = []
 
     async def pull_and_cancel() -> None:
@@ -234,8 +244,8 @@ def test_a_cancelled_pull_ends_on_the_engine_within_a_second(misbehaving: Callab
 
         settings = load()
         engine = Engine(settings)
-        pipeline = Pipeline(settings, Registry(settings), engine)
-        call = Call("docker_pull_image", {"image": f"{registry.address}/slow"}, progress)
+        pipeline = Pipeline(settings, Registry(settings), engine, open_audit(settings))
+        call = Call("docker_pull_image", {"image": f"{registry.address}/slow"}, CALLER, progress)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(pipeline.call, call)
             assert await anyio.to_thread.run_sync(registry.waiting.wait, 20)
@@ -254,6 +264,7 @@ def test_a_password_that_is_missing_or_wrong_is_a_refusal_and_a_right_one_is_sho
     run: Run, misbehaving: Callable[..., Misbehaving], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     registry = misbehaving("s3cret")
+    monkeypatch.setenv("SAFETY_ALLOWED_REGISTRIES", registry.address)
     image = f"{registry.address}/app"
     result = run("docker_pull_image", image=image)
     assert code_of(result) == "REGISTRY_DENIED"
@@ -267,6 +278,33 @@ def test_a_password_that_is_missing_or_wrong_is_a_refusal_and_a_right_one_is_sho
     assert code_of(run("docker_pull_image", image=image)) == "TIMED_OUT"
     assert registry.waiting.is_set()  # it was let in
     assert registry.gone.wait(2)
+
+
+def test_a_registry_that_is_not_allowed_is_never_dialled(
+    run: Run, misbehaving: Callable[..., Misbehaving], build: Build, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    registry = misbehaving()
+    image = f"{registry.address}/app:v1"
+    build(image)
+    monkeypatch.delenv("SAFETY_ALLOWED_REGISTRIES", raising=False)
+    (tmp_path / "docker").mkdir()
+    (tmp_path / "docker/config.json").write_text(json.dumps({"auths": {registry.address: {}}}))
+    assert code_of(run("docker_push_image", image=image)) == "REGISTRY_NOT_ALLOWED"
+    result = run("docker_pull_image", image=image)
+    assert code_of(result) == "REGISTRY_NOT_ALLOWED"
+    assert "private address" in result.text
+    assert registry.asked == 0
+
+
+def test_a_tag_does_not_move_where_nothing_may_be_lost(
+    run: Run, build: Build, repository: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = build(f"{repository}:one", "1"), build(f"{repository}:two", "2")
+    monkeypatch.setenv("SAFETY_ALLOW_DESTRUCTIVE_OPERATIONS", "false")
+    result = run("docker_tag_image", image=one, repository=repository, tag="two")
+    assert code_of(result) == "DELETION_NOT_ALLOWED"
+    assert data_of(run("docker_inspect_image", image=f"{repository}:two"))["id"] == two
+    assert data_of(run("docker_tag_image", image=one, repository=repository, tag="three"))["id"] == one
 
 
 def test_removing_a_name_keeps_an_image_that_has_another(

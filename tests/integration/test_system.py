@@ -8,7 +8,7 @@ from collections.abc import Callable
 import docker
 import pytest
 
-from tests.conftest import code_of, data_of
+from tests.conftest import data_of
 from tests.integration.conftest import Run
 
 
@@ -95,9 +95,10 @@ def test_a_prune_leaves_volumes_alone_unless_asked(run: Run, raw: docker.APIClie
     assert raw.inspect_volume(anonymous)["Name"] == anonymous
 
 
-def test_two_labels_are_refused_where_the_engine_would_take_either(run: Run, label: str, *, is_podman: bool) -> None:
-    result = run("docker_prune_system", filters={"label": [label, "mcp-docker.absent"]})
-    if is_podman:
-        assert code_of(result) == "UNSUPPORTED"
-    else:
-        assert data_of(result)["total_reclaimed_bytes"] == 0
+def test_of_two_labels_both_must_be_there(
+    run: Run, raw: docker.APIClient, label: str, container: Callable[..., str]
+) -> None:
+    stopped = container(start=False)
+    answer = data_of(run("docker_prune_system", filters={"label": [label, "mcp-docker.absent"]}))
+    assert answer["removed"]["containers"] == []
+    assert raw.inspect_container(stopped)["Id"] == stopped

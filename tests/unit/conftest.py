@@ -14,10 +14,13 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import anyio
 import pytest
 
+from mcp_docker.audit import open_audit
+from mcp_docker.confirm import Ask
 from mcp_docker.engine import Engine
 from mcp_docker.pipeline import Call, Pipeline, Progress, Result
 from mcp_docker.registry import Registry
 from mcp_docker.settings import load
+from tests.conftest import CALLER
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,7 @@ Body = Any | bytes | Iterable[bytes] | Callable[[Request], Any]
 
 
 class FakeEngine:
-    """Answers `on` was told; anything else is a 404. `requests` has all but the connecting GET /version."""
+    """Answers `on` was told; anything else is a 404. `requests` has all but GET /version and GET /info."""
 
     def __init__(self, path: Path, api: str = "1.41") -> None:
         self.address = f"unix://{path}"
@@ -93,6 +96,9 @@ class FakeEngine:
         if path == "/version" and url.path == "/version":
             self.send(handler, 200, {"Version": "20.10.24", "ApiVersion": self.api, "Os": "linux", "Arch": "amd64"})
             return
+        if path == "/info":
+            self.send(handler, 200, {"DockerRootDir": "/var/lib/docker"})
+            return
         self.requests.append(request)
         for method, pattern, status, answer in self.routes:
             if method == request.method and re.fullmatch(pattern, path):
@@ -142,12 +148,12 @@ def run(engine: FakeEngine) -> Iterator[Run]:  # noqa: ARG001 - the calls go the
     """Call a tool through the whole pipeline: run("docker_version"), run("docker_list_containers", all=True)."""
     opened: list[Engine] = []
 
-    def call(name: str, /, progress: Progress | None = None, **arguments: Any) -> Result:
+    def call(name: str, /, progress: Progress | None = None, ask: Ask | None = None, **arguments: Any) -> Result:
         settings = load()
         client = Engine(settings)
         opened.append(client)
-        pipeline = Pipeline(settings, Registry(settings), client)
-        return anyio.run(pipeline.call, Call(name, arguments, progress))
+        pipeline = Pipeline(settings, Registry(settings), client, open_audit(settings))
+        return anyio.run(pipeline.call, Call(name, arguments, CALLER, progress, ask))
 
     yield call
     for client in opened:

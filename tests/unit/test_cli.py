@@ -210,6 +210,7 @@ def test_generated_files_are_written_and_stale_ones_named(
     (tmp_path / "src/mcp_docker").mkdir(parents=True)
     (tmp_path / "README.md").write_text("<!-- tools -->\nold\n<!-- /tools -->\n")
     (tmp_path / "CONFIGURATION.md").write_text("<!-- settings -->\nold\n<!-- /settings -->\n")
+    (tmp_path / "SECURITY.md").write_text("<!-- codes -->\nold\n<!-- /codes -->\n")
     monkeypatch.setattr(docs, "ROOT", tmp_path)
     assert docs.main(["--check"]) == 1
     assert "README.md is stale: scripts/gen" in capsys.readouterr().err

@@ -23,6 +23,8 @@ def docker(engine: FakeEngine) -> FakeEngine:
     """An engine that makes containers."""
     engine.on("POST", "/containers/create", {"Id": ID, "Warnings": None}, status=201)
     engine.on("GET", f"/containers/{ID}/json", inspected())
+    engine.on("GET", "/volumes", {"Volumes": []})
+    engine.on("GET", "/networks/backend", {"Id": "b" * 64, "Name": "backend", "Driver": "bridge"})
     return engine
 
 
@@ -228,7 +230,12 @@ def test_volumes_are_sent_as_mounts(docker: FakeEngine, run: Run, written: Any, 
 
 
 def test_a_path_of_the_host_would_be_sent_as_a_bind_mount_which_needs_its_source_to_exist() -> None:
-    assert VolumeMount("/srv", "/x").body() == {"Type": "bind", "Source": "/srv", "Target": "/x", "ReadOnly": False}
+    assert VolumeMount("/srv", "/x").body("/srv") == {
+        "Type": "bind",
+        "Source": "/srv",
+        "Target": "/x",
+        "ReadOnly": False,
+    }
 
 
 SIZES: list[tuple[Any, int]] = [
@@ -442,7 +449,9 @@ MALFORMED: list[tuple[str, Any, str]] = [
     ("network_mode", "container:", "a network's name"),
     ("pid_mode", "shared", "host or container:NAME"),
     ("detach", True, "always run in the background"),
-    ("devices", ["/dev/sda"], "no argument"),
+    ("devices", ["sda"], "is not a device"),
+    ("devices", ["/dev/sda:/dev/sda:x"], "is not a device"),
+    ("devices", ["/dev/sda"] * 65, "at most 64"),
 ]
 
 
@@ -542,7 +551,7 @@ def test_a_container_that_cannot_be_removed_again_is_named(docker: FakeEngine, r
     docker.on("DELETE", f"/containers/{ID}", {"message": "driver failed to remove root filesystem"}, status=500)
     result = run(CREATE, image="redis:7", start=True)
     assert code_of(result) == "PORT_TAKEN"
-    assert "The new container web is still there: docker_remove_container removes it." in result.text
+    assert "The new container 4f1c2e000000 is still there: docker_remove_container removes it." in result.text
 
 
 def test_a_start_that_runs_out_of_time_leaves_no_container_behind(

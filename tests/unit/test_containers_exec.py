@@ -10,6 +10,8 @@ from tests.conftest import code_of, data_of
 from tests.unit.conftest import FakeEngine, Request, Run
 
 EXEC = "e" * 64
+ID = "4f1c2e" + "0" * 58
+WEB = {"Id": ID, "Name": "/web", "Config": {"User": ""}, "HostConfig": {}}
 
 
 def frame(stream: int, text: bytes) -> bytes:
@@ -18,7 +20,8 @@ def frame(stream: int, text: bytes) -> bytes:
 
 @pytest.fixture
 def web(engine: FakeEngine) -> FakeEngine:
-    engine.on("POST", "/containers/web/exec", {"Id": EXEC}, status=201)
+    engine.on("GET", "/containers/web/json", WEB)
+    engine.on("POST", f"/containers/{ID}/exec", {"Id": EXEC}, status=201)
     engine.on("POST", f"/exec/{EXEC}/start", frame(1, b"out\n") + frame(2, b"err\n") + frame(1, b"more\n"))
     engine.on("GET", f"/exec/{EXEC}/json", {"ExitCode": 3})
     return engine
@@ -41,7 +44,7 @@ def test_what_is_asked_for_is_sent_with_a_mark_in_the_environment(web: FakeEngin
         user="app",
         environment={"A": "b"},
     )
-    (request,) = web.sent("POST", "/containers/web/exec")
+    (request,) = web.sent("POST", f"/containers/{ID}/exec")
     mark = request.body["Env"].pop(-1)
     assert mark.startswith("MCP_DOCKER_EXEC=")
     assert request.body["Cmd"] == ["env"]
@@ -66,7 +69,7 @@ def test_a_string_is_split_without_a_shell_and_says_so_where_it_matters(
     web: FakeEngine, run: Run, command: object, sent: list[str], hinted: bool
 ) -> None:
     data = data_of(run("docker_exec_command", container_id="web", command=command))
-    assert web.sent("POST", "/containers/web/exec")[0].body["Cmd"] == sent
+    assert web.sent("POST", f"/containers/{ID}/exec")[0].body["Cmd"] == sent
     assert ('["sh","-c"' in data.get("hint", "")) is hinted
 
 
@@ -78,7 +81,7 @@ def test_a_program_that_is_missing_is_explained(web: FakeEngine, run: Run) -> No
 
 def test_privileged_is_refused_before_the_engine_is_asked(engine: FakeEngine, run: Run) -> None:
     result = run("docker_exec_command", container_id="web", command=["id"], privileged=True)
-    assert code_of(result) == "NOT_PERMITTED"
+    assert code_of(result) == "PRIVILEGE_NOT_ALLOWED"
     assert "SAFETY_ALLOW_PRIVILEGED_CONTAINERS" in result.text
     assert engine.requests == []
 
@@ -96,8 +99,8 @@ def test_much_output_keeps_its_end_and_says_what_was_left_out(
     assert f"the first {data['dropped_bytes']} bytes are left out" in result.text
 
 
-def test_a_container_that_does_not_run_is_a_conflict(engine: FakeEngine, run: Run) -> None:
-    engine.on("POST", "/containers/web/exec", {"message": "Container abc is not running"}, status=409)
+def test_a_container_that_does_not_run_is_a_conflict(web: FakeEngine, run: Run) -> None:
+    web.on("POST", f"/containers/{ID}/exec", {"message": "Container abc is not running"}, status=409)
     result = run("docker_exec_command", container_id="web", command=["id"])
     assert code_of(result) == "CONFLICT"
     assert "docker_start_container" in result.text
@@ -125,7 +128,7 @@ def test_a_command_out_of_time_is_ended_through_a_second_exec(
         yield frame(1, b"begun\n")
         release.wait(10)
 
-    web.on("POST", "/containers/web/exec", made, status=201)
+    web.on("POST", f"/containers/{ID}/exec", made, status=201)
     web.on("POST", f"/exec/{EXEC}/start", silent)
     web.on("POST", f"/exec/{second}/start", b"")
     web.on("GET", f"/exec/{second}/json", {"ExitCode": exit_code})
@@ -133,7 +136,7 @@ def test_a_command_out_of_time_is_ended_through_a_second_exec(
     release.set()
     assert code_of(result) == "TIMED_OUT"
     assert words in result.text
-    first, ending = web.sent("POST", "/containers/web/exec")
+    first, ending = web.sent("POST", f"/containers/{ID}/exec")
     assert ending.body["Cmd"][-1] == first.body["Env"][-1]
     assert ending.body["User"] == "app"
 
@@ -145,7 +148,7 @@ def test_an_engine_that_goes_away_meanwhile_leaves_the_fate_of_the_command_open(
     release = threading.Event()
 
     def silent(_: Request) -> Iterator[bytes]:
-        web.on("POST", "/containers/web/exec", {"message": "gone"}, status=500)
+        web.on("POST", f"/containers/{ID}/exec", {"message": "gone"}, status=500)
         release.wait(10)
         yield b""
 

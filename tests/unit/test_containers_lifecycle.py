@@ -255,7 +255,7 @@ def test_a_removal_is_said_with_the_volumes_that_went_and_those_that_stay(engine
     }
     (request,) = engine.sent("DELETE", PATH)
     assert request.query == {"v": "True", "link": "False", "force": "False"}
-    (request,) = engine.sent("GET", "/volumes")
+    request = engine.sent("GET", "/volumes")[-1]
     assert request.query["filters"] == f'{{"name": ["data", "{"f" * 64}"]}}'
 
 

@@ -10,16 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from mcp_docker.engine import Engine, config, dockerfile
+from mcp_docker.engine import Engine, config
 from mcp_docker.engine.scope import CallScope
 from mcp_docker.engine.transfer import Build
 from mcp_docker.pipeline import Result
 from mcp_docker.settings import load
 from tests.conftest import code_of, data_of
-from tests.unit.conftest import FakeEngine, Run
+from tests.unit.conftest import FakeEngine, Request, Run
 from tests.unit.test_images_transfer import lines, podman
 
 ID, OLD = "sha256:" + "0a" * 32, "sha256:" + "0b" * 32
@@ -43,8 +41,9 @@ STREAM: list[dict[str, Any]] = [
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A build context."""
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A build context, below an allowed root."""
+    monkeypatch.setenv("SAFETY_ALLOWED_BUILD_ROOTS", str(tmp_path))
     path = tmp_path / "context"
     (path / "src").mkdir(parents=True)
     (path / "Dockerfile").write_text("FROM base\nCOPY . /app\nRUN make\n")
@@ -237,7 +236,7 @@ def test_a_file_that_changes_while_it_is_sent_ends_the_build(
     monkeypatch.setattr(tarfile.TarFile, "gettarinfo", looked)
     result = built(engine, run, path=str(folder))
     assert code_of(result) == "INVALID_ARGUMENTS"
-    assert "'main.c'" in result.text
+    assert "'src/main.c'" in result.text
 
 
 def test_a_failed_step_is_reported_with_its_exit_code_and_the_end_of_the_log(
@@ -330,66 +329,6 @@ def test_podman_is_refused_only_what_its_version_cannot_build(
     assert built(engine, run, path=str(folder)).is_error is refused
 
 
-@pytest.mark.parametrize(
-    ("text", "found"),
-    [
-        ("RUN <<EOF\necho\nEOF", "the heredoc <<EOF of RUN in line 1"),
-        ("FROM a\n\n# c\nCOPY <<-'E O' /a\nx\nE O", "the heredoc <<-'E O' of COPY in line 4"),
-        ('ADD --chown=1 3<<"A" /a', 'the heredoc 3<<"A" of ADD in line 1'),
-        ("RUN a && \\\n  # comment\n\n  cat <<EOF > /x", "the heredoc <<EOF of RUN in line 1"),
-        ("ONBUILD RUN <<EOF", "the heredoc <<EOF of RUN in line 1"),
-        ("run <<EOF", "the heredoc <<EOF of RUN in line 1"),
-        ("# escape=`\nRUN a `\n <<EOF", "the heredoc <<EOF of RUN in line 2"),
-        ("# syntax=docker/dockerfile:1\n# escape=\\\nRUN <<EOF", "the heredoc <<EOF of RUN in line 3"),
-        ("RUN <<EOF \\", "the heredoc <<EOF of RUN in line 1"),
-        ("RUN cat <<< text", None),
-        ("RUN x=$((1<<3)) && echo $((1 << 3))", None),
-        ("RUN echo 'a <<EOF'", None),
-        ('RUN echo "a \\" <<EOF"', None),
-        ("RUN echo a\\ <<EOF", None),
-        ("RUN echo it's <<EOF", None),
-        ('RUN ["echo", "<<EOF"]', None),
-        ("CMD cat <<EOF", None),
-        ("# RUN <<EOF", None),
-        ("RUN a\\\\\nCMD <<EOF", None),
-        ("ONBUILD", None),
-        ("", None),
-    ],
-)
-def test_a_heredoc_is_what_buildkit_takes_for_one(text: str, found: str | None) -> None:
-    assert dockerfile.heredoc(text) == found
-
-
-@pytest.mark.parametrize(
-    ("text", "found"),
-    [
-        ("RUN --mount=type=cache,target=/x make", "RUN --mount in line 1"),
-        ("RUN --network=none make", "RUN --network in line 1"),
-        ("COPY --chown=1 --chmod=755 a b", "COPY --chmod in line 1"),
-        ("COPY --link a b", "COPY --link in line 1"),
-        ("FROM a\nADD --checksum=sha256:0 a b", "ADD --checksum in line 2"),
-        ("COPY --from=a --parents --exclude=x a b", "COPY --parents in line 1"),
-        ("ONBUILD COPY --link a b", "COPY --link in line 1"),
-        ("COPY --from=a --chown=1 a b", None),
-        ("FROM --platform=linux/amd64 a", None),
-        ("RUN echo --mount=x", None),
-        ("# syntax=docker/dockerfile:1.7\nFROM a", None),
-    ],
-)
-def test_flags_of_buildkit_are_found(text: str, found: str | None) -> None:
-    assert dockerfile.buildkit_flag(text) == found
-
-
-@given(
-    st.text()
-    | st.lists(st.sampled_from(["RUN ", "COPY", "--", "<<", "E", "'", "\\", "\n", "# escape=`", "[", " "])).map("".join)
-)
-def test_any_text_can_be_read_as_a_dockerfile(text: str) -> None:
-    for look in (dockerfile.heredoc, dockerfile.buildkit_flag):
-        found = look(text)
-        assert found is None or "line" in found
-
-
 def test_progress_of_a_build_only_grows(engine: FakeEngine, run: Run, folder: Path) -> None:  # noqa: ARG001
     told: list[tuple[float, float, str]] = []
 
@@ -454,3 +393,100 @@ def test_a_silent_step_is_bounded_by_the_calls_limit_and_not_by_one_requests(
     engine.on("GET", "/images/.*", {"Id": ID})
     engine.on("POST", "/build", lambda _: slowly())
     assert data_of(run("docker_build_image", path=str(folder)))["id"] == ID
+
+
+def absent(engine: FakeEngine, *here: str) -> None:
+    """An engine that has only these images, and builds."""
+    engine.on("POST", "/build", lambda _: lines(*STREAM))
+    engine.on("GET", "/images/.*/json", {"message": "No such image"}, 404)
+    for name in (*here, ID):
+        engine.on("GET", f"/images/{name}/json", {"Id": ID})
+
+
+def test_a_base_image_comes_only_from_an_allowed_registry(engine: FakeEngine, run: Run, folder: Path) -> None:
+    absent(engine)
+    for text in (
+        "FROM evil.example/x\n",
+        "FROM base\nCOPY --from=evil.example/x / /\n",
+        "FROM base\nONBUILD COPY --from=evil.example/x / /\n",
+        "ARG A=evil.example\nFROM ${A}/x\n",
+    ):
+        (folder / "Dockerfile").write_text(text)
+        result = run("docker_build_image", path=str(folder))
+        assert code_of(result) == "REGISTRY_NOT_ALLOWED"
+        assert "evil.example/x" in result.text
+    assert engine.sent("POST", "/build") == []
+
+
+def test_a_base_image_that_is_here_is_not_pulled_unless_asked_for(engine: FakeEngine, run: Run, folder: Path) -> None:
+    absent(engine, "evil.example/x")
+    (folder / "Dockerfile").write_text("FROM evil.example/x\n")
+    data_of(run("docker_build_image", path=str(folder)))
+    assert code_of(run("docker_build_image", path=str(folder), pull=True)) == "REGISTRY_NOT_ALLOWED"
+    (folder / "Dockerfile").write_text("FROM --platform=linux/arm64 evil.example/x\n")
+    assert code_of(run("docker_build_image", path=str(folder))) == "REGISTRY_NOT_ALLOWED"
+
+
+def test_what_a_base_image_keeps_for_its_builds_is_judged(engine: FakeEngine, run: Run, folder: Path) -> None:
+    absent(engine)
+    trigger = ["RUN x", "COPY --from=evil.example/x / /"]
+    engine.on("GET", "/images/base/json", {"Id": ID, "Config": {"OnBuild": trigger}})
+    assert code_of(run("docker_build_image", path=str(folder))) == "REGISTRY_NOT_ALLOWED"
+
+
+@pytest.mark.parametrize(
+    ("flag", "code"),
+    [
+        ("--network=host", "PRIVILEGE_NOT_ALLOWED"),
+        ("--netw\\ork=host", "PRIVILEGE_NOT_ALLOWED"),
+        ("--security=insecure", "PRIVILEGE_NOT_ALLOWED"),
+        ("--device=/dev/kvm", "PRIVILEGE_NOT_ALLOWED"),
+        ("--network=none", ""),
+        ("--security=sandbox", ""),
+    ],
+)
+def test_a_builder_that_knows_flags_for_the_host_is_not_given_them(
+    engine: FakeEngine, run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch, flag: str, code: str
+) -> None:
+    podman(monkeypatch)
+    absent(engine)
+    (folder / "Dockerfile").write_text(f"FROM base\nRUN {flag} true\n")
+    result = run("docker_build_image", path=str(folder))
+    assert (code_of(result) if code else data_of(result)["id"]) == (code or ID)
+    assert bool(engine.sent("POST", "/build")) is not bool(code)
+    engine.on("GET", "/images/base/json", {"Id": ID, "Config": {"OnBuild": [f"RUN {flag} true"]}})
+    (folder / "Dockerfile").write_text("FROM base\n")
+    assert run("docker_build_image", path=str(folder)).is_error is bool(code)
+
+
+def test_build_arguments_decide_which_image_is_judged(engine: FakeEngine, run: Run, folder: Path) -> None:
+    absent(engine)
+    (folder / "Dockerfile").write_text("ARG BASE=base\nFROM $BASE\n")
+    data_of(run("docker_build_image", path=str(folder)))
+    result = run("docker_build_image", path=str(folder), buildargs={"BASE": "evil.example/x"})
+    assert code_of(result) == "REGISTRY_NOT_ALLOWED"
+
+
+def test_a_dockerfile_that_changes_between_the_look_and_the_deed_is_judged_again(
+    engine: FakeEngine, run: Run, folder: Path
+) -> None:
+    absent(engine)
+
+    def inspected(_: Request) -> Any:
+        (folder / "Dockerfile").write_text("FROM evil.example/x\n")
+        return 404, {"message": "No such image"}
+
+    engine.on("GET", "/images/base/json", inspected)
+    assert code_of(run("docker_build_image", path=str(folder))) == "REGISTRY_NOT_ALLOWED"
+    assert engine.sent("POST", "/build") == []
+
+
+def test_a_build_does_not_take_a_tag_from_a_protected_image(
+    engine: FakeEngine, run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SAFETY_PROTECTED_LABELS", "keep")
+    absent(engine)
+    engine.on("GET", "/images/app:v1/json", {"Id": OLD, "Config": {"Labels": {"keep": ""}}})
+    assert code_of(run("docker_build_image", path=str(folder), tag="app:v1")) == "PROTECTED"
+    assert engine.sent("POST", "/build") == []
+    data_of(run("docker_build_image", path=str(folder), tag="app:v2"))

@@ -36,6 +36,12 @@ PULL: list[dict[str, Any]] = [
 ]
 
 
+@pytest.fixture(autouse=True)
+def pushes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The registry that tests push to."""
+    monkeypatch.setenv("SAFETY_ALLOWED_PUSH_REGISTRIES", "registry.example")
+
+
 def lines(*events: dict[str, Any]) -> Iterator[bytes]:
     for event in events:
         yield json.dumps(event).encode() + b"\r\n"
@@ -94,7 +100,10 @@ def test_a_pull_of_what_is_here_is_up_to_date(engine: FakeEngine, run: Run) -> N
     assert "previous_id" not in answer
 
 
-def test_a_pull_by_digest_asks_for_the_digest_and_moves_no_tag(engine: FakeEngine, run: Run) -> None:
+def test_a_pull_by_digest_asks_for_the_digest_and_moves_no_tag(
+    engine: FakeEngine, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SAFETY_ALLOWED_REGISTRIES", "host.example")
     registry(engine, [], before=None, after=NEW)
     answer = data_of(run("docker_pull_image", image=f"host.example/redis:7@{DIGEST}", platform="linux/arm64"))
     assert answer == {
@@ -136,12 +145,9 @@ def test_the_same_tag_twice_is_no_contradiction(engine: FakeEngine, run: Run) ->
 
 
 def test_all_tags_tells_which_tags_moved(engine: FakeEngine, run: Run) -> None:
-    rows = iter(
-        [
-            [{"Id": OLD, "RepoTags": ["redis:6", "redis:7"]}],
-            [{"Id": OLD, "RepoTags": ["redis:6"]}, {"Id": NEW, "RepoTags": ["redis:7", "redis:8"]}],
-        ]
-    )
+    before = [{"Id": OLD, "RepoTags": ["redis:6", "redis:7"]}]
+    after = [{"Id": OLD, "RepoTags": ["redis:6"]}, {"Id": NEW, "RepoTags": ["redis:7", "redis:8"]}]
+    rows = iter([before, before, after])
     engine.on("GET", "/images/json", lambda _: next(rows))
     engine.on("POST", "/images/create", lambda _: lines(*PULL))
     assert data_of(run("docker_pull_image", image="redis", all_tags=True)) == {
@@ -283,6 +289,7 @@ def test_a_broken_credential_helper_matters_only_where_the_registry_refuses(
     engine: FakeEngine, run: Run, config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     helper(tmp_path, monkeypatch, "echo no keychain; exit 1")
+    monkeypatch.setenv("SAFETY_ALLOWED_REGISTRIES", "registry.example")
     config.write_text(json.dumps({"credsStore": "test"}))
     registry(engine, PULL, before=None, after=NEW)
     data_of(run("docker_pull_image", image="registry.example/redis:7"))
@@ -304,6 +311,7 @@ PUSH: list[dict[str, Any]] = [
 
 
 def pushed(engine: FakeEngine, run: Run, *events: dict[str, Any], **arguments: Any) -> Result:
+    engine.on("GET", "/images/.*/json", {"Id": OLD})
     engine.on("POST", "/images/.*/push", lambda _: lines(*events))
     return run("docker_push_image", **arguments)
 
@@ -311,14 +319,50 @@ def pushed(engine: FakeEngine, run: Run, *events: dict[str, Any], **arguments: A
 def test_a_push_answers_with_the_digest(engine: FakeEngine, run: Run) -> None:
     answer = data_of(pushed(engine, run, *PUSH, image="registry.example/app:v1"))
     assert answer == {"reference": "registry.example/app:v1", "digest": DIGEST, "size": 528}
-    (request,) = engine.requests
+    (request,) = engine.sent("POST", ".*")
     assert (request.path, request.query) == ("/images/registry.example/app/push", {"tag": "v1"})
     assert shown(request) == {}
 
 
 def test_a_push_without_a_tag_pushes_the_latest_and_not_all(engine: FakeEngine, run: Run) -> None:
     data_of(pushed(engine, run, *PUSH, image="registry.example/app"))
-    assert engine.requests[0].query == {"tag": "latest"}
+    assert engine.sent("POST", ".*")[0].query == {"tag": "latest"}
+
+
+def test_a_push_of_what_is_not_here_is_not_tried(engine: FakeEngine, run: Run) -> None:
+    engine.on("GET", "/images/.*/json", {"message": "No such image: registry.example/app:v1"}, 404)
+    assert code_of(run("docker_push_image", image="registry.example/app:v1")) == "IMAGE_NOT_FOUND"
+    assert engine.sent("POST", ".*") == []
+
+
+@pytest.mark.parametrize("image", ["app", "registry.example.evil/app", "registry.example:5000/app", "docker.io/app"])
+def test_a_push_goes_only_to_registries_that_the_operator_lists(engine: FakeEngine, run: Run, image: str) -> None:
+    result = run("docker_push_image", image=image)
+    assert code_of(result) == "REGISTRY_NOT_ALLOWED"
+    assert "SAFETY_ALLOWED_PUSH_REGISTRIES" in result.text
+    assert engine.requests == []
+
+
+@pytest.mark.parametrize("image", ["127.0.0.1:5000/app", "registry.internal/app", "evil.example/docker.io/redis"])
+def test_a_pull_from_a_registry_that_is_not_allowed_never_asks_the_engine(
+    engine: FakeEngine, run: Run, image: str
+) -> None:
+    for arguments in ({}, {"all_tags": True}):
+        result = run("docker_pull_image", image=image, **arguments)
+        assert code_of(result) == "REGISTRY_NOT_ALLOWED"
+        assert "SAFETY_ALLOWED_REGISTRIES" in result.text
+    assert engine.requests == []
+
+
+@pytest.mark.parametrize("arguments", [{}, {"all_tags": True}])
+def test_a_pull_does_not_take_a_tag_from_a_protected_image(
+    engine: FakeEngine, run: Run, monkeypatch: pytest.MonkeyPatch, arguments: dict[str, Any]
+) -> None:
+    monkeypatch.setenv("SAFETY_PROTECTED_LABELS", "keep")
+    engine.on("GET", "/images/.*/json", {"Id": OLD, "Config": {"Labels": {"keep": "1"}}})
+    engine.on("GET", "/images/json", [{"Id": OLD, "RepoTags": ["redis:7"], "Labels": {"keep": "1"}}])
+    assert code_of(run("docker_pull_image", image="redis", **arguments)) == "PROTECTED"
+    assert engine.sent("POST", ".*") == []
 
 
 @pytest.mark.parametrize(
@@ -343,28 +387,94 @@ def test_a_push_by_digest_is_refused(engine: FakeEngine, run: Run) -> None:
     assert engine.requests == []
 
 
-def tags(engine: FakeEngine, *, before: str | None, after: str, status: int = 201) -> None:
+def tags(engine: FakeEngine, *, before: str | None, source: str = NEW, status: int = 201, **config: Any) -> None:
+    """An engine with redis:7, which is `source`, and maybe something at the tag that is to be given."""
     state = {"id": before}
 
     def tag(_: Request) -> Any:
-        state["id"] = after
+        state["id"] = source
         return status, b""
 
+    def target(_: Request) -> Any:
+        return {"Id": state["id"], "Config": config} if state["id"] else (404, {"message": "No such image"})
+
     engine.on("POST", "/images/.*/tag", tag)
-    engine.on("GET", "/images/.*", lambda _: {"Id": state["id"]} if state["id"] else (404, {"message": "none"}))
+    engine.on("GET", "/images/.*", target)
+    engine.on("GET", "/images/redis(:7)?/json", {"Id": source, "RepoTags": ["redis:7"]})
 
 
 def test_a_tag_that_moves_reports_what_it_named(engine: FakeEngine, run: Run) -> None:
-    tags(engine, before=OLD, after=NEW)
+    tags(engine, before=OLD)
     answer = data_of(run("docker_tag_image", image="redis:7", repository="registry.example/app", tag="v1"))
     assert answer == {"reference": "registry.example/app:v1", "id": NEW, "previous_id": OLD}
     (request,) = engine.sent("POST", ".*")
-    assert request.path == "/images/redis:7/tag"
+    assert request.path == f"/images/{NEW}/tag"
     assert (request.query["repo"], request.query["tag"]) == ("registry.example/app", "v1")
 
 
+def test_a_tag_moves_only_where_things_may_be_lost(
+    engine: FakeEngine, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SAFETY_ALLOW_DESTRUCTIVE_OPERATIONS", "false")
+    tags(engine, before=OLD)
+    result = run("docker_tag_image", image="redis:7", repository="app", tag="v1")
+    assert code_of(result) == "DELETION_NOT_ALLOWED"
+    assert "moving the tag app:v1 away from image 010101010101" in result.text
+    assert "SAFETY_ALLOW_DESTRUCTIVE_OPERATIONS" in result.text
+    assert engine.sent("POST", ".*") == []
+
+
+@pytest.mark.parametrize("before", [None, NEW])
+def test_a_tag_that_takes_nothing_away_is_no_loss(
+    engine: FakeEngine, run: Run, monkeypatch: pytest.MonkeyPatch, before: str | None
+) -> None:
+    monkeypatch.setenv("SAFETY_ALLOW_DESTRUCTIVE_OPERATIONS", "false")
+    monkeypatch.setenv("SAFETY_CONFIRMATION", "always")
+    tags(engine, before=before)
+    answer = data_of(run("docker_tag_image", image="redis:7", repository="app", tag="v1"))
+    assert answer == {"reference": "app:v1", "id": NEW}
+
+
+def test_a_tag_moves_away_only_with_a_persons_consent_where_that_is_wanted(
+    engine: FakeEngine, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SAFETY_CONFIRMATION", "always")
+    tags(engine, before=OLD)
+    result = run("docker_tag_image", image="redis:7", repository="app", tag="v1")
+    assert code_of(result) == "CONFIRMATION_UNAVAILABLE"
+    assert engine.sent("POST", ".*") == []
+
+
+def test_neither_a_protected_image_nor_its_tag_is_given_away(
+    engine: FakeEngine, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SAFETY_PROTECTED_LABELS", "keep=yes")
+    tags(engine, before=OLD, Labels={"keep": "yes"})
+    assert code_of(run("docker_tag_image", image="redis:7", repository="app")) == "PROTECTED"
+    tags(engine, before=None)
+    engine.on("GET", "/images/redis(:7)?/json", {"Id": NEW, "Config": {"Labels": {"keep": "yes"}}})
+    assert code_of(run("docker_tag_image", image="redis:7", repository="app")) == "PROTECTED"
+    assert engine.sent("POST", ".*") == []
+
+
+def test_a_name_that_is_also_the_beginning_of_an_id_is_refused(engine: FakeEngine, run: Run) -> None:
+    tags(engine, before=None)
+    engine.on("GET", "/images/0202/json", {"Id": OLD, "RepoTags": ["0202:latest"]})
+    engine.on("GET", "/images/json", [{"Id": OLD}, {"Id": NEW}])
+    assert code_of(run("docker_tag_image", image="0202", repository="app")) == "AMBIGUOUS_IDENTIFIER"
+    assert engine.sent("POST", ".*") == []
+
+
+def test_a_tag_that_moves_between_the_look_and_the_deed_is_left_alone(engine: FakeEngine, run: Run) -> None:
+    tags(engine, before=OLD)
+    seen = iter([OLD, "sha256:" + "03" * 32])
+    engine.on("GET", "/images/app:latest/json", lambda _: {"Id": next(seen)})
+    assert code_of(run("docker_tag_image", image="redis:7", repository="app")) == "CONFLICT"
+    assert engine.sent("POST", ".*") == []
+
+
 def test_a_tag_in_the_repository_counts_and_may_not_contradict(engine: FakeEngine, run: Run) -> None:
-    tags(engine, before=None, after=NEW)
+    tags(engine, before=None)
     assert data_of(run("docker_tag_image", image="redis", repository="app:v1"))["reference"] == "app:v1"
     assert data_of(run("docker_tag_image", image="redis", repository="app"))["reference"] == "app:latest"
     for wrong in ({"repository": "app:v1", "tag": "v2"}, {"repository": f"app@{DIGEST}"}):
@@ -372,5 +482,5 @@ def test_a_tag_in_the_repository_counts_and_may_not_contradict(engine: FakeEngin
 
 
 def test_a_tag_that_the_engine_did_not_give_is_not_done(engine: FakeEngine, run: Run) -> None:
-    tags(engine, before=None, after=NEW, status=200)
+    tags(engine, before=None, status=200)
     assert code_of(run("docker_tag_image", image="redis", repository="app")) == "ENGINE_ERROR"

@@ -55,10 +55,12 @@ def test_only_the_server_imports_the_protocol(file: Path) -> None:
         ("engine/", {"errors", "settings", "engine", "tool"}),
         ("tools/", {"errors", "engine", "tool", "tools"}),
         ("registry.py", {"errors", "settings", "tool", "tools"}),
-        ("policy.py", {"errors", "settings", "tool"}),
+        ("policy/", {"errors", "settings", "tool", "engine", "policy", "tools"}),
+        ("confirm.py", {"errors", "redact", "settings", "tool"}),
+        ("audit/", {"audit", "errors", "redact", "settings", "tool", "tools"}),
         ("redact/", {"redact"}),
-        ("pipeline.py", {"errors", "settings", "tool", "engine", "registry", "policy", "redact"}),
-        ("server.py", {"pipeline", "registry"}),
+        ("pipeline.py", {"errors", "settings", "tool", "engine", "registry", "policy", "redact", "confirm", "audit"}),
+        ("server.py", {"audit", "confirm", "errors", "pipeline", "registry"}),
     ],
 )
 def test_imports_run_one_way(place: str, may: set[str]) -> None:

@@ -173,15 +173,15 @@ def test_ipam_that_can_not_be_is_refused_with_what_to_write(engine: FakeEngine, 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ({"driver": "macvlan"}, "'macvlan'"),
-        ({"driver": "ipvlan"}, "'ipvlan'"),
-        ({"driver": "host"}, "'host'"),
-        ({"driver": "weave"}, "'weave'"),
-        ({"ipam": {"driver": "dhcp", "config": [POOL]}}, "'dhcp for addresses'"),
+        ({"driver": "macvlan"}, "driver macvlan is not allowed"),
+        ({"driver": "ipvlan"}, "driver ipvlan is not allowed"),
+        ({"driver": "host"}, "driver host is not allowed"),
+        ({"driver": "weave"}, "driver weave is not allowed"),
+        ({"ipam": {"driver": "dhcp", "config": [POOL]}}, "driver dhcp for addresses is not allowed"),
         ({"options": {"parent": "eth0"}}, "parent=eth0"),
         ({"options": {"com.docker.network.bridge.name": "br0"}}, "com.docker.network.bridge.name=br0"),
         ({"options": {"com.docker.network.bridge.gateway_mode_ipv4": "nat-unprotected"}}, "nat-unprotected"),
-        ({"options": {"com.docker.network.bridge.host_binding_ipv4": "0.0.0.0"}}, "publish address '0.0.0.0'"),
+        ({"options": {"com.docker.network.bridge.host_binding_ipv4": "0.0.0.0"}}, "publishing on '0.0.0.0'"),
         ({"ipam": "8.8.8.0/24"}, "8.8.8.0/24, which is not private"),
         ({"ipam": "0.0.0.0/0"}, "0.0.0.0/0, which is not private"),
         ({"ipam": "169.254.0.0/16"}, "169.254.0.0/16"),
@@ -192,7 +192,7 @@ def test_what_reaches_the_host_is_for_the_policy_to_allow(
     engine: FakeEngine, run: Run, arguments: dict[str, Any], said: str
 ) -> None:
     result = run("docker_create_network", name="shop", **arguments)
-    assert code_of(result) == "NOT_PERMITTED"
+    assert code_of(result) == ("ADDRESS_NOT_ALLOWED" if "0.0.0.0'" in said else "NETWORK_NOT_ALLOWED")
     assert said in result.text
     assert engine.requests == []
 
@@ -225,11 +225,17 @@ def test_the_engine_s_refusals_have_their_codes(engine: FakeEngine, run: Run, me
     assert code_of(run("docker_create_network", name="shop")) == code
 
 
+WEB = "4f1c2e" + "0" * 58
+
+
 def connectable(engine: FakeEngine) -> None:
     place = {"IPAddress": "10.9.0.7", "GlobalIPv6Address": "fd00::7"}
     engine.on("GET", "/networks/shop", NETWORK)
     engine.on("POST", f"/networks/{ID}/connect")
-    engine.on("GET", "/containers/web/json", {"Name": "/web", "NetworkSettings": {"Networks": {"shop": place}}})
+    engine.on("GET", "/containers/web/json", {"Id": WEB, "Name": "/web"})
+    engine.on(
+        "GET", f"/containers/{WEB}/json", {"Id": WEB, "Name": "/web", "NetworkSettings": {"Networks": {"shop": place}}}
+    )
 
 
 def test_connecting_says_the_addresses_that_were_given(engine: FakeEngine, run: Run) -> None:
@@ -246,7 +252,7 @@ def test_connecting_says_the_addresses_that_were_given(engine: FakeEngine, run: 
     assert data_of(result) == {"network": "shop", "container": "web", "ipv4": "10.9.0.7", "ipv6": "fd00::7"}
     (request,) = engine.sent("POST", ".*")
     assert request.body == {
-        "Container": "web",
+        "Container": WEB,
         "EndpointConfig": {
             "Aliases": ["www"],
             "Links": ["db-1:db"],
@@ -257,13 +263,13 @@ def test_connecting_says_the_addresses_that_were_given(engine: FakeEngine, run: 
 
 def test_connecting_needs_nothing_but_the_two(engine: FakeEngine, run: Run) -> None:
     connectable(engine)
-    engine.on("GET", "/containers/web/json", {"Name": "/web", "NetworkSettings": None})
+    engine.on("GET", f"/containers/{WEB}/json", {"Id": WEB, "Name": "/web", "NetworkSettings": None})
     assert data_of(run("docker_connect_container", network_id="shop", container_id="web")) == {
         "network": "shop",
         "container": "web",
     }
     (request,) = engine.sent("POST", ".*")
-    assert request.body == {"Container": "web", "EndpointConfig": {}}
+    assert request.body == {"Container": WEB, "EndpointConfig": {}}
 
 
 def test_a_link_without_an_alias_answers_to_the_container_s_name(engine: FakeEngine, run: Run) -> None:
@@ -303,22 +309,36 @@ def test_a_connection_that_can_not_be_says_why(engine: FakeEngine, run: Run, mes
 
 
 def test_disconnecting_sends_force_when_asked(engine: FakeEngine, run: Run) -> None:
-    engine.on("POST", "/networks/shop/disconnect")
+    connectable(engine)
+    engine.on("POST", f"/networks/{ID}/disconnect")
     arguments = {"network_id": "shop", "container_id": "web"}
     assert data_of(run("docker_disconnect_container", **arguments)) == {"network": "shop", "container": "web"}
     run("docker_disconnect_container", **arguments, force=True)
-    assert [request.body for request in engine.requests] == [{"Container": "web"}, {"Container": "web", "Force": True}]
+    sent = [request.body for request in engine.sent("POST", ".*")]
+    assert sent == [{"Container": WEB}, {"Container": WEB, "Force": True}]
+
+
+def test_a_container_that_is_gone_can_be_forced_out(engine: FakeEngine, run: Run) -> None:
+    engine.on("GET", "/networks/shop", NETWORK)
+    engine.on("POST", f"/networks/{ID}/disconnect")
+    arguments = {"network_id": "shop", "container_id": "web"}
+    engine.on("GET", "/containers/web/json", {"message": "No such container: web"}, 404)
+    assert code_of(run("docker_disconnect_container", **arguments)) == "NOT_FOUND"
+    assert data_of(run("docker_disconnect_container", **arguments, force=True))["container"] == "web"
+    (request,) = engine.sent("POST", ".*")
+    assert request.body == {"Container": "web", "Force": True}
 
 
 def test_disconnecting_what_is_not_connected_is_a_conflict(engine: FakeEngine, run: Run) -> None:
-    engine.on("POST", "/networks/shop/disconnect", {"message": "container x is not connected to network shop"}, 500)
+    connectable(engine)
+    engine.on("POST", f"/networks/{ID}/disconnect", {"message": "container x is not connected to network shop"}, 500)
     assert code_of(run("docker_disconnect_container", network_id="shop", container_id="web")) == "CONFLICT"
 
 
 def test_a_network_is_removed_by_its_full_id(engine: FakeEngine, run: Run) -> None:
-    engine.on("GET", "/networks/6cb4", NETWORK)
+    engine.on("GET", f"/networks/{ID[:12]}", NETWORK)
     engine.on("DELETE", f"/networks/{ID}", status=204)
-    assert data_of(run("docker_remove_network", network_id="6cb4")) == {"removed": "shop", "id": ID}
+    assert data_of(run("docker_remove_network", network_id=ID[:12])) == {"removed": "shop", "id": ID}
 
 
 @pytest.mark.parametrize("name", ["bridge", "host", "none"])
@@ -330,8 +350,8 @@ def test_the_engine_s_own_networks_stay(engine: FakeEngine, run: Run, name: str)
 
 
 def test_the_engine_s_own_networks_stay_by_their_id_too(engine: FakeEngine, run: Run) -> None:
-    engine.on("GET", "/networks/6cb4", NETWORK | {"Name": "bridge"})
-    assert code_of(run("docker_remove_network", network_id="6cb4")) == "CONFLICT"
+    engine.on("GET", f"/networks/{ID[:12]}", NETWORK | {"Name": "bridge"})
+    assert code_of(run("docker_remove_network", network_id=ID[:12])) == "CONFLICT"
     assert engine.sent("DELETE", ".*") == []
 
 
@@ -352,7 +372,7 @@ def test_only_the_first_of_many_containers_are_named(engine: FakeEngine, run: Ru
 def test_a_name_that_is_the_beginning_of_another_s_id_is_refused(engine: FakeEngine, run: Run) -> None:
     engine.on("GET", "/networks/beef", NETWORK | {"Name": "beef"})
     engine.on("GET", "/networks", [NETWORK | {"Id": "beef" + "0" * 60}])
-    assert code_of(run("docker_remove_network", network_id="beef")) == "BAD_PARAMETER"
+    assert code_of(run("docker_remove_network", network_id="beef")) == "AMBIGUOUS_IDENTIFIER"
     assert engine.sent("DELETE", ".*") == []
 
 

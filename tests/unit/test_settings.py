@@ -107,14 +107,18 @@ def test_a_value_that_does_not_parse_is_named_but_not_shown(
 def test_all_problems_are_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SAFETY_MAX_RESPONSE_BYTES", "x")
     monkeypatch.setenv("SAFETY_XALLOWED_TOOLS", "x")
-    monkeypatch.setenv("SAFETY_ALLOWED_REGISTRIES", "docker.io")
+    monkeypatch.setenv("SAFETY_VOLUME_MOUNT_ALLOWLIST", "/")
     assert len(problems()) == 3
 
 
-def test_a_restriction_that_cannot_be_kept_stops_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SAFETY_ALLOWED_REGISTRIES", "docker.io")
+@pytest.mark.parametrize("root", ["/", "//", "/srv/..", "srv", "./srv", "engine:/", "engine:/srv/../etc", "C:\\"])
+@pytest.mark.parametrize("name", ["SAFETY_VOLUME_MOUNT_ALLOWLIST", "SAFETY_ALLOWED_BUILD_ROOTS"])
+def test_a_root_that_is_everything_or_nowhere_stops_the_start(
+    monkeypatch: pytest.MonkeyPatch, name: str, root: str
+) -> None:
+    monkeypatch.setenv(name, root)
     (problem,) = problems()
-    assert "can't enforce it" in problem
+    assert problem.startswith(name)
 
 
 def test_known_names_without_effect_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -203,97 +203,348 @@ def test_podman_is_not_told_the_end_since_it_would_answer_nothing(engine: FakeEn
     assert "until" not in request.query
 
 
-def prunes(engine: FakeEngine) -> None:
-    engine.on("POST", "/containers/prune", {"ContainersDeleted": ["c1", "c2"], "SpaceReclaimed": 10})
-    engine.on("POST", "/networks/prune", {"NetworksDeleted": ["n1"]})
-    images = [{"Untagged": "x@sha256:1"}, {"Deleted": "sha256:1"}]
-    engine.on("POST", "/images/prune", {"ImagesDeleted": images, "SpaceReclaimed": 300})
-    engine.on("POST", "/build/prune", {"CachesDeleted": None, "SpaceReclaimed": 0})
-    engine.on("POST", "/volumes/prune", {"VolumesDeleted": [HEX], "SpaceReclaimed": 5_000})
+STOPPED, RUNNING = "1" * 64, "2" * 64
+IMAGE, OTHER_IMAGE = "sha256:" + "a1" * 32, "sha256:" + "b2" * 32
+NET, OTHER_NET = "e" * 64, "f" * 64
 
 
-def filters_sent(engine: FakeEngine) -> dict[str, Any]:
-    return {request.path: json.loads(request.query.get("filters", "{}")) for request in engine.sent("POST", ".*")}
+def container(container_id: str, name: str, state: str, **more: Any) -> dict[str, Any]:
+    networks = {each: {"NetworkID": each} for each in more.pop("networks", [])}
+    mounts = [{"Type": "volume", "Name": each} for each in more.pop("volumes", [])]
+    return {
+        "Id": container_id,
+        "Names": [f"/{name}"],
+        "State": state,
+        "Image": "app",
+        "ImageID": "sha256:" + "0" * 64,
+        "Created": 1_700_000_000,
+        "Labels": {},
+        "NetworkSettings": {"Networks": networks},
+        "Mounts": [*mounts, {"Type": "bind", "Source": "/srv"}],
+    } | more
+
+
+def network(network_id: str, name: str, **more: Any) -> dict[str, Any]:
+    created = "2023-11-14T22:13:20.123456789Z"
+    return {"Id": network_id, "Name": name, "Scope": "local", "Driver": "bridge", "Created": created} | more
+
+
+def image(image_id: str, *tags: str, **more: Any) -> dict[str, Any]:
+    return {
+        "Id": image_id,
+        "RepoTags": list(tags),
+        "RepoDigests": [],
+        "ParentId": "",
+        "Labels": None,
+        "Created": 1_700_000_000,
+    } | more
+
+
+def volume(name: str, **more: Any) -> dict[str, Any]:
+    return {
+        "Name": name,
+        "Driver": "local",
+        "CreatedAt": "2026-01-02T03:04:05Z",
+        "Labels": None,
+        "Options": None,
+    } | more
+
+
+def record(record_id: str, **more: Any) -> dict[str, Any]:
+    return {
+        "ID": record_id,
+        "Type": "regular",
+        "Description": f"step {record_id}",
+        "InUse": False,
+        "Shared": False,
+        "Size": 100,
+        "CreatedAt": "2026-01-02T03:04:05Z",
+        "LastUsedAt": None,
+    } | more
+
+
+def holds(engine: FakeEngine, **kinds: list[dict[str, Any]]) -> None:
+    """What the engine has; removals of all of it succeed."""
+    every = kinds.get("volumes", [])
+    used = {mount.get("Name") for each in kinds.get("containers", []) for mount in each["Mounts"]}
+    engine.on("GET", "/containers/json", kinds.get("containers", []))
+    engine.on("GET", "/networks", kinds.get("networks", []))
+    engine.on("GET", "/images/json", kinds.get("images", []))
+    engine.on(
+        "GET",
+        "/volumes",
+        lambda request: {
+            "Volumes": [each for each in every if "dangling" not in str(request.query) or each["Name"] not in used]
+        },
+    )
+    for each in every:
+        engine.on("GET", f"/volumes/{each['Name']}", each)
+    for each in kinds.get("networks", []):
+        engine.on("GET", f"/networks/{each['Id']}", each)
+    for each in kinds.get("images", []):
+        engine.on("GET", f"/images/{each['Id']}/json", each)
+        engine.on("DELETE", f"/images/{each['Id']}", [{"Deleted": each["Id"]}])
+    engine.on("DELETE", "/(containers|networks|volumes)/.*", status=204)
+    engine.on("POST", "/build/prune", {"CachesDeleted": ["x"], "SpaceReclaimed": 100})
+    usage = {
+        "Containers": [{"Id": each["Id"], "SizeRw": 10} for each in kinds.get("containers", [])],
+        "Images": [{"Id": each["Id"], "Size": 300, "SharedSize": 0} for each in kinds.get("images", [])],
+        "Volumes": [{"Name": each["Name"], "UsageData": {"Size": 5_000}} for each in every],
+        "BuildCache": kinds.get("records"),
+    }
+    engine.on("GET", "/system/df", usage)
+
+
+def something(engine: FakeEngine) -> None:
+    """One of each kind that can go, and one of each that can't."""
+    holds(
+        engine,
+        containers=[
+            container(STOPPED, "old", "exited", volumes=[HEX], networks=[NET], ImageID=IMAGE),
+            container(RUNNING, "web", "running", networks=[OTHER_NET]),
+        ],
+        networks=[network("0" * 64, "bridge"), network(NET, "unused"), network(OTHER_NET, "used")],
+        images=[image(IMAGE), image(OTHER_IMAGE, "app:v1")],
+        volumes=[volume(HEX), volume("data")],
+        records=[record("r1"), record("r2", InUse=True)],
+    )
+
+
+def changed(engine: FakeEngine) -> list[str]:
+    return [f"{request.method} {request.path}" for request in engine.requests if request.method != "GET"]
 
 
 def test_a_prune_leaves_tagged_images_and_volumes_alone(engine: FakeEngine, run: Run) -> None:
-    prunes(engine)
+    something(engine)
     assert data_of(run("docker_prune_system")) == {
         "removed": {
-            "containers": ["c1", "c2"],
-            "networks": ["n1"],
+            "containers": [STOPPED],
+            "networks": ["unused"],
             "volumes": [],
-            "images": ["x@sha256:1", "sha256:1"],
-            "build_cache": [],
+            "images": [IMAGE],
+            "build_cache": ["r1"],
         },
-        "reclaimed_bytes": {"containers": 10, "images": 300, "build_cache": 0},
-        "total_reclaimed_bytes": 310,
+        "reclaimed_bytes": {"containers": 10, "images": 300, "build_cache": 100},
+        "total_reclaimed_bytes": 410,
     }
-    assert filters_sent(engine) == {
-        "/containers/prune": {},
-        "/networks/prune": {},
-        "/images/prune": {"dangling": ["true"]},
-        "/build/prune": {},
-    }
+    assert changed(engine) == [
+        f"DELETE /containers/{STOPPED}",
+        f"DELETE /networks/{NET}",
+        f"DELETE /images/{IMAGE}",
+        "POST /build/prune",
+    ]
+    (removal,) = engine.sent("DELETE", "/containers/.*")
+    assert removal.query == {"v": "False", "link": "False", "force": "False"}
+    (cache,) = engine.sent("POST", "/build/prune")
+    assert cache.query == {"filters": '{"id": ["^r1$"]}'}
 
 
 def test_it_is_called_by_its_other_name_too(engine: FakeEngine, run: Run) -> None:
-    prunes(engine)
-    assert data_of(run("docker_system_prune"))["total_reclaimed_bytes"] == 310
+    something(engine)
+    assert data_of(run("docker_system_prune"))["total_reclaimed_bytes"] == 410
 
 
 def test_the_argument_that_is_not_there_says_what_to_call(run: Run) -> None:
     assert "docker_prune_images(all=true)" in run("docker_prune_system", all=True).text
 
 
-def test_volumes_are_pruned_as_the_tool_for_volumes_does_it(engine: FakeEngine, run: Run) -> None:
-    engine.api = "1.51"
-    prunes(engine)
-    answer = data_of(run("docker_prune_system", volumes=True))
-    assert answer["removed"]["volumes"] == [HEX]
-    assert answer["total_reclaimed_bytes"] == 5_310
-    assert list(filters_sent(engine)) == [
-        "/containers/prune",
-        "/networks/prune",
-        "/volumes/prune",
-        "/images/prune",
-        "/build/prune",
+def test_a_dry_run_says_what_would_go_and_only_reads(engine: FakeEngine, run: Run) -> None:
+    something(engine)
+    answer = data_of(run("docker_prune_system", volumes=True, dry_run=True))
+    assert [(lost["kind"], lost["name"], lost["about"], lost["bytes"]) for lost in answer["would_lose"]] == [
+        ("container", "old", "exited, of app", 10),
+        ("network", "unused", "used by no container", 0),
+        ("volume", HEX, "used by no container", 5_000),
+        ("image", "<none>", "untagged", 300),
+        ("build cache", "step r1", "regular", 100),
+    ]
+    assert answer["would_free_bytes"] == 5_410
+    assert {request.method for request in engine.requests} == {"GET"}
+
+
+def test_an_engine_that_has_nothing_is_asked_little(engine: FakeEngine, run: Run) -> None:
+    holds(engine, networks=[network("0" * 64, "bridge")])
+    answer = data_of(run("docker_prune_system"))
+    assert (answer["reclaimed_bytes"], answer["total_reclaimed_bytes"]) == ({}, 0)
+    assert [request.path for request in engine.requests] == [
+        "/containers/json",
+        "/networks",
+        "/images/json",
+        "/system/df",
     ]
 
 
-def test_an_old_engine_keeps_its_named_volumes_here_too(engine: FakeEngine, run: Run) -> None:
-    prunes(engine)
-    named = {"Name": "data", "Labels": None}
-    busy = {"Name": "cd" * 32, "Labels": None}
-    engine.on("GET", "/volumes", {"Volumes": [named, {"Name": HEX, "Labels": None}, busy]})
-    engine.on("GET", "/system/df", {"Volumes": None})
-    engine.on("DELETE", "/volumes/.*", status=204)
-    engine.on("DELETE", f"/volumes/{busy['Name']}", {"message": "volume is in use"}, 409)
+@pytest.mark.parametrize(
+    ("state", "goes"),
+    [
+        ("created", True),
+        ("exited", True),
+        ("dead", True),
+        ("running", False),
+        ("paused", False),
+        ("restarting", False),
+        ("removing", False),
+    ],
+)
+def test_only_containers_that_have_stopped_go(engine: FakeEngine, run: Run, state: str, *, goes: bool) -> None:
+    holds(engine, containers=[container(STOPPED, "web", state)])
+    assert data_of(run("docker_prune_system"))["removed"]["containers"] == [STOPPED] * goes
+
+
+def test_anonymous_volumes_go_when_asked_and_those_that_only_stopped_containers_use(
+    engine: FakeEngine, run: Run
+) -> None:
+    mine, shared = "cd" * 32, "ef" * 32
+    holds(
+        engine,
+        containers=[
+            container(STOPPED, "old", "exited", volumes=[mine, shared, "data"]),
+            container(RUNNING, "web", "running", volumes=[shared]),
+        ],
+        volumes=[volume("data"), volume(shared), volume(mine), volume(HEX), volume("free")],
+    )
     answer = data_of(run("docker_prune_system", volumes=True))
-    assert answer["removed"]["volumes"] == [HEX]
-    assert "volumes" not in answer["reclaimed_bytes"]
-    assert answer["failed"][f"volume {busy['Name']}"].startswith("[IN_USE]")
-    assert engine.sent("POST", "/volumes/prune") == []
+    assert answer["removed"]["volumes"] == [HEX, mine]
+    assert answer["reclaimed_bytes"] == {"containers": 10, "volumes": 10_000}
+
+
+def test_without_containers_that_hold_volumes_one_listing_is_enough(engine: FakeEngine, run: Run) -> None:
+    holds(engine, volumes=[volume(HEX)])
+    assert data_of(run("docker_prune_system", volumes=True))["removed"]["volumes"] == [HEX]
+    (listing,) = engine.sent("GET", "/volumes")
+    assert listing.query["filters"] == '{"dangling": ["true"]}'
+
+
+def test_a_new_engine_s_anonymous_volumes_are_those_that_it_marks(engine: FakeEngine, run: Run) -> None:
+    engine.api = "1.51"
+    marked = volume("cd" * 32, Labels={"com.docker.volume.anonymous": ""})
+    holds(engine, volumes=[volume(HEX), marked])
+    assert data_of(run("docker_prune_system", volumes=True))["removed"]["volumes"] == [marked["Name"]]
+    (usage,) = engine.sent("GET", "/system/df")
+    assert usage.query == {"type": "build-cache"}
+
+
+def test_networks_of_the_engine_and_of_a_swarm_stay(engine: FakeEngine, run: Run) -> None:
+    names = ["bridge", "host", "none", "docker_gwbridge"]
+    networks = [network(f"{number}" * 64, name) for number, name in enumerate(names)]
+    networks += [
+        network("4" * 64, "over", Scope="swarm"),
+        network("5" * 64, "in", Ingress=True),
+        network("6" * 64, "conf", ConfigOnly=True),
+    ]
+    holds(engine, networks=networks)
+    assert data_of(run("docker_prune_system"))["removed"]["networks"] == []
+    assert engine.sent("GET", "/networks/.*") == []
+
+
+def test_a_network_with_an_end_that_no_container_shows_stays(engine: FakeEngine, run: Run) -> None:
+    holds(engine, networks=[network(NET, "lb", Containers={"lb-lb": {"Name": "lb-endpoint"}})])
+    assert data_of(run("docker_prune_system"))["removed"]["networks"] == []
+
+
+def test_a_network_that_a_stopped_container_needs_goes_and_that_is_said(engine: FakeEngine, run: Run) -> None:
+    kept = container(STOPPED, "web", "exited", networks=[NET], Labels={"keep": ""})
+    holds(engine, containers=[kept], networks=[network(NET, "front")])
+    answer = data_of(run("docker_prune_system", filters={"label!": "keep"}, dry_run=True))
+    (lost,) = answer["would_lose"]
+    assert (lost["kind"], lost["name"], lost["about"]) == ("network", "front", "web (exited) needs it to start")
+
+
+def test_a_network_that_a_container_needs_that_never_ran_goes_and_that_is_said(engine: FakeEngine, run: Run) -> None:
+    kept = container(STOPPED, "web", "created", Labels={"keep": ""})
+    kept["NetworkSettings"] = {"Networks": {"front": {"NetworkID": ""}}}
+    holds(engine, containers=[kept], networks=[network(NET, "front")])
+    (lost,) = data_of(run("docker_prune_system", filters={"label!": "keep"}, dry_run=True))["would_lose"]
+    assert lost["about"] == "web (created) needs it to start"
+
+
+def test_a_network_that_vanishes_while_it_is_looked_at_is_no_error(engine: FakeEngine, run: Run) -> None:
+    holds(engine, networks=[network(NET, "front")])
+    engine.on("GET", f"/networks/{NET}", {"message": "network not found"}, 404)
+    assert data_of(run("docker_prune_system"))["removed"]["networks"] == []
 
 
 def test_labels_narrow_every_part_and_spare_the_build_cache_which_has_none(engine: FakeEngine, run: Run) -> None:
-    prunes(engine)
-    answer = data_of(run("docker_prune_system", filters={"label": ["a", "b"], "label!": "keep"}))
-    wanted = {"label": ["a", "b"], "label!": ["keep"]}
-    assert filters_sent(engine) == {
-        "/containers/prune": wanted,
-        "/networks/prune": wanted,
-        "/images/prune": wanted | {"dangling": ["true"]},
+    labels = {"Labels": {"a": "1", "b": "2"}}
+    holds(
+        engine,
+        containers=[container(STOPPED, "old", "exited", **labels), container(RUNNING, "x", "exited")],
+        networks=[network(NET, "unused", **labels), network(OTHER_NET, "other", Labels={"a": "1"})],
+        images=[image(IMAGE, **labels), image(OTHER_IMAGE)],
+        volumes=[volume(HEX, **labels), volume("cd" * 32, Labels=labels["Labels"] | {"keep": ""})],
+        records=[record("r1")],
+    )
+    answer = data_of(run("docker_prune_system", filters={"label": ["a", "b=2"], "label!": "keep"}, volumes=True))
+    assert answer["removed"] == {
+        "containers": [STOPPED],
+        "networks": ["unused"],
+        "volumes": [HEX],
+        "images": [IMAGE],
+        "build_cache": [],
     }
-    assert answer["skipped"] == {"build_cache": "it has no labels, and the engine would ignore the filter"}
+    assert answer["skipped"] == {"build_cache": "it has no labels"}
+    assert engine.sent("POST", ".*") == []
 
 
-def test_an_age_is_sent_as_a_time_and_to_the_build_cache_as_a_duration(engine: FakeEngine, run: Run) -> None:
-    prunes(engine)
-    run("docker_prune_system", filters={"until": "24h"})
-    sent = filters_sent(engine)
-    assert float(sent["/containers/prune"]["until"][0]) == pytest.approx(time.time() - 86_400, abs=5)
-    assert int(sent["/build/prune"]["until"][0].removesuffix("s")) == pytest.approx(86_400, abs=5)
+def test_an_age_narrows_every_part(engine: FakeEngine, run: Run) -> None:
+    late, early = {"Created": 1_700_000_002}, {"Created": 1_700_000_000}
+    holds(
+        engine,
+        containers=[container(STOPPED, "old", "exited", **early), container(RUNNING, "new", "exited", **late)],
+        networks=[
+            network(NET, "old", Created="2023-11-14T22:13:21.500000000Z"),
+            network(OTHER_NET, "new", Created="2023-11-14T22:13:21.500000002Z"),
+        ],
+        images=[image(IMAGE, **early), image(OTHER_IMAGE, **late)],
+        records=[
+            record("used", CreatedAt="2023-11-14T00:00:00Z", LastUsedAt="2023-11-15T00:00:00Z"),
+            record("idle", CreatedAt="2023-11-13T00:00:00Z", LastUsedAt="2023-11-14T00:00:00Z"),
+            record("never", CreatedAt="2023-11-14T00:00:00Z", LastUsedAt=None),
+        ],
+    )
+    removed = data_of(run("docker_prune_system", filters={"until": "1700000001.5"}))["removed"]
+    assert removed["containers"] == [STOPPED]
+    assert "old" in removed["networks"]
+    assert removed["images"] == [IMAGE]
+    assert removed["build_cache"] == ["idle", "never"]
+
+
+def test_a_container_of_the_same_second_is_asked_for_its_fraction(engine: FakeEngine, run: Run) -> None:
+    holds(engine, containers=[container(STOPPED, "old", "exited")])
+    engine.on("GET", f"/containers/{STOPPED}/json", {"Created": "2023-11-14T22:13:20.7Z"})
+    assert data_of(run("docker_prune_system", filters={"until": "1700000000.5"}))["removed"]["containers"] == []
+
+
+@pytest.mark.parametrize(
+    "spared",
+    [{"InUse": True}, {"Shared": True}, {"Type": "internal"}, {"Type": "frontend"}],
+)
+@pytest.mark.parametrize("parents", [{"Parent": "r1"}, {"Parents": ["r0", "r1"]}, {" Parents": ["r1"]}])
+def test_build_cache_goes_children_first_and_what_is_used_keeps_what_it_is_built_on(
+    engine: FakeEngine, run: Run, spared: dict[str, Any], parents: dict[str, Any]
+) -> None:
+    family = [record("r1"), record("r2", **parents), record("r3", Parent="r2"), record("r4", Parent="lost")]
+    holds(engine, records=family)
+    assert data_of(run("docker_prune_system"))["removed"]["build_cache"] == ["r3", "r2", "r4", "r1"]
+    family[2] |= spared
+    assert data_of(run("docker_prune_system"))["removed"]["build_cache"] == ["r4"]
+
+
+def test_build_cache_that_the_engine_keeps_is_told(engine: FakeEngine, run: Run) -> None:
+    holds(engine, records=[record("r1", Description="")])
+    engine.on("POST", "/build/prune", {"CachesDeleted": None, "SpaceReclaimed": 0})
+    answer = data_of(run("docker_prune_system"))
+    assert answer["removed"]["build_cache"] == []
+    assert answer["failed"]["build cache r1"].startswith("[IN_USE] the engine kept it;")
+
+
+def test_an_engine_that_does_not_tell_its_disk_usage_keeps_its_build_cache(engine: FakeEngine, run: Run) -> None:
+    something(engine)
+    engine.on("GET", "/system/df", {"message": "no"}, 500)
+    answer = data_of(run("docker_prune_system"))
+    assert answer["skipped"] == {"build_cache": "the engine did not tell in time what there is"}
+    assert answer["removed"]["containers"] == [STOPPED]
+    assert (answer["reclaimed_bytes"], answer["total_reclaimed_bytes"]) == ({}, 0)
 
 
 @pytest.mark.parametrize(
@@ -316,58 +567,80 @@ def test_a_filter_that_would_not_hold_is_refused_before_anything_is_removed(
 
 
 @pytest.mark.usefixtures("podman")
-def test_podman_which_joins_label_filters_with_or_is_given_one_at_most(engine: FakeEngine, run: Run) -> None:
-    prunes(engine)
-    assert code_of(run("docker_prune_system", filters={"label": "a", "label!": "b"})) == "UNSUPPORTED"
-    assert engine.requests == []
-    answer = data_of(run("docker_prune_system", filters={"label": "a"}))
+def test_on_podman_stopped_containers_keep_their_networks_and_there_is_no_build_cache(
+    engine: FakeEngine, run: Run
+) -> None:
+    kept = container(RUNNING, "web", "exited", Labels={"keep": ""})
+    kept["NetworkSettings"] = {"Networks": {"used": {"NetworkID": "used"}}}
+    ended: dict[str, Any] = {"Containers": {STOPPED: {}}}
+    holds(
+        engine,
+        containers=[container(STOPPED, "old", "exited"), kept],
+        networks=[
+            network(NET, "free", **ended),
+            network(OTHER_NET, "used"),
+            network("9" * 64, "n", Containers={RUNNING: {}}),
+        ],
+    )
+    answer = data_of(run("docker_prune_system", filters={"label!": "keep"}))
+    assert answer["removed"]["networks"] == ["free"]
     assert answer["skipped"] == {"build_cache": "Podman has none"}
-    assert "/build/prune" not in filters_sent(engine)
+    assert engine.sent("POST", ".*") == []
 
 
-def test_a_part_that_fails_does_not_hide_what_the_others_removed(engine: FakeEngine, run: Run) -> None:
-    prunes(engine)
-    engine.on("POST", "/networks/prune", {"message": "a prune operation is already running"}, 409)
+@pytest.mark.usefixtures("podman")
+def test_podman_that_has_nothing_is_not_asked_for_its_disk_usage(engine: FakeEngine, run: Run) -> None:
+    holds(engine)
+    assert data_of(run("docker_prune_system"))["total_reclaimed_bytes"] == 0
+    assert engine.sent("GET", "/system/df") == []
+
+
+def test_what_fails_does_not_hide_what_else_was_removed(engine: FakeEngine, run: Run) -> None:
+    something(engine)
+    engine.on("DELETE", "/containers/.*", {"message": "cannot remove a running container"}, 409)
+    engine.on("DELETE", "/networks/.*", {"message": "network unused has active endpoints"}, 403)
+    engine.on("GET", f"/images/{IMAGE}/json", {"message": "No such image"}, 404)
     answer = data_of(run("docker_prune_system"))
-    assert answer["removed"]["containers"] == ["c1", "c2"]
-    assert answer["removed"]["networks"] == []
-    assert answer["removed"]["images"] == ["x@sha256:1", "sha256:1"]
-    assert list(answer["failed"]) == ["networks"]
-    assert answer["failed"]["networks"].startswith("[CONFLICT] a prune operation is already running;")
+    assert answer["removed"]["build_cache"] == ["r1"]
+    assert {name: problem.partition("]")[0] for name, problem in answer["failed"].items()} == {
+        "container old": "[CONFLICT",
+        "network unused": "[IN_USE",
+        "image a1a1a1a1a1a1": "[IMAGE_NOT_FOUND",
+    }
 
 
 def test_a_prune_that_runs_out_of_time_says_what_it_removed(
     engine: FakeEngine, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SAFETY_TOOL_TIMEOUTS", "docker_prune_system=1")
-    prunes(engine)
+    something(engine)
 
     def blocked(_: Request) -> Any:
         threading.Event().wait(4)
-        return {}
+        return []
 
-    engine.on("POST", "/images/prune", blocked)
+    engine.on("DELETE", "/images/.*", blocked)
     result = run("docker_prune_system")
     assert code_of(result) == "TIMED_OUT"
-    assert "removed before: 2 containers, 1 networks" in result.text
-    assert '"c1","c2"' in result.text
+    assert "removed before: 1 containers, 1 networks" in result.text
+    assert STOPPED in result.text
     assert "docker_events shows" in result.text
     assert engine.sent("POST", "/build/prune") == []
 
 
-def test_progress_names_each_part(engine: FakeEngine, run: Run) -> None:
-    prunes(engine)
+def test_progress_names_each_object(engine: FakeEngine, run: Run) -> None:
+    something(engine)
 
     def slow(_: Request) -> Any:
         threading.Event().wait(0.6)
-        return {"ImagesDeleted": None, "SpaceReclaimed": 0}
+        return [{"Deleted": IMAGE}]
 
-    engine.on("POST", "/images/prune", slow)
+    engine.on("DELETE", "/images/.*", slow)
     told: list[tuple[float, float | None, str]] = []
 
     async def progress(done: float, total: float | None, message: str) -> None:
         told.append((done, total, message))
 
     assert not run("docker_prune_system", progress).is_error
-    assert (2, 4, "pruning images") in told
+    assert (2, 4, "removing image a1a1a1a1a1a1") in told
     assert told == sorted(told)

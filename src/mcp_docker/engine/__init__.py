@@ -1,6 +1,7 @@
 """The Docker Engine: found and connected when first needed, and again after it went away."""
 
 import contextlib
+import functools
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -31,6 +32,12 @@ class Connected:
     def api(self) -> tuple[int, int]:
         """The API version spoken with it."""
         return _numbers(self.client.api_version)
+
+    @functools.cached_property
+    def info(self) -> dict[str, Any]:
+        """What the engine says of itself and its host (GET /info); asked once."""
+        found: dict[str, Any] = self.client.info()
+        return found
 
     @property
     def is_podman(self) -> bool:

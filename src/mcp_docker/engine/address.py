@@ -51,13 +51,25 @@ def endpoints(settings: Settings) -> list[Endpoint]:
     Raises:
         BadContext: the current Docker context can't be read.
     """
+    return list(_named(settings)) or [Endpoint(address, f"usual place of {whose}") for address, whose in _usual()]
+
+
+def _named(settings: Settings) -> Iterator[Endpoint]:
+    """The place that somebody named, if anybody did."""
     if settings.docker_base_url:
-        return [Endpoint(settings.docker_base_url, "DOCKER_BASE_URL", _tls(settings))]
-    if settings.docker_host:
-        return [Endpoint(settings.docker_host, "DOCKER_HOST", _tls(settings))]
-    if context := _context(settings):
-        return [context]
-    return [Endpoint(address, f"usual place of {whose}") for address, whose in _usual()]
+        yield Endpoint(settings.docker_base_url, "DOCKER_BASE_URL", _tls(settings))
+    elif settings.docker_host:
+        yield Endpoint(settings.docker_host, "DOCKER_HOST", _tls(settings))
+    elif context := _context(settings):
+        yield context
+
+
+def sockets(settings: Settings) -> list[str]:
+    """Paths where engines and their runtimes listen on this machine, whether or not they do now."""
+    named = [endpoint.address for endpoint in _named(settings)]
+    usual = [address for address, _ in _usual()]
+    runtimes = ["/run/containerd/containerd.sock", "/run/crio/crio.sock", "/run/podman/podman.sock"]
+    return [path for each in named + usual if (path := each.partition("://")[2]).startswith("/")] + runtimes
 
 
 def remedy() -> str:

@@ -136,7 +136,7 @@ _KINDS: tuple[tuple[str, type[Refused], str], ...] = (
     ),
     (
         r"multiple ids found|ambiguous|matches more than one",
-        errors.BadParameter,
+        errors.AmbiguousIdentifier,
         "give the whole name, or more digits of the id.",
     ),
 )

@@ -2,8 +2,11 @@
 
 import json
 import re
-import secrets
+from secrets import token_hex
 from typing import Any
+
+from mcp_docker.redact.secrets import hide as hide_values
+from mcp_docker.redact.secrets import hide_text
 
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[PX^_][^\x1b]*(?:\x1b\\)?|[@-Z\\-_])")
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb]")
@@ -15,13 +18,21 @@ def clean_text(text: str) -> str:
     return _CONTROLS.sub("", _ESCAPES.sub("", text.replace("\r\n", "\n")))
 
 
-def clean(data: Any) -> tuple[Any, str]:
-    """`clean_text` on every string of a JSON value, keys included; the value and its compact JSON."""
+def told(text: str, *, hide: bool) -> str:
+    """What may be told of a text: clean, and with `hide` without what looks like a secret."""
+    text = clean_text(text)
+    return hide_text(text) if hide else text
+
+
+def clean(data: Any, *, hide: bool) -> tuple[Any, str]:
+    """`told` on every string of a JSON value; the value and its compact JSON. Keys are cleaned, and never hidden."""
     text = compact(data)
     # One pass of the regular expression over the text is far cheaper than walking the value, and most are clean.
     if _SUSPECT.search(text):
         data = _cleaned(data)
         text = compact(data)
+    if hide and (hidden := hide_values(data, text)) is not data:
+        data, text = hidden, compact(hidden)
     return data, text
 
 
@@ -43,7 +54,7 @@ def compact(data: Any) -> str:
 
 def fence(text: str) -> str:
     """Strangers' text between two marks that it can't contain, since they are drawn by lot."""
-    mark = f"untrusted-{secrets.token_hex(8)}"
+    mark = f"untrusted-{token_hex(8)}"
     return f"<{mark}>\n{text}\n</{mark}>"
 
 

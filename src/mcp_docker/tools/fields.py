@@ -300,3 +300,5 @@ ImageRef = Annotated[str, AfterValidator(_image), Field(description="Image name 
 ImageName = Annotated[str, AfterValidator(_image_name)]
 Tag = Annotated[str, AfterValidator(_tag)]
 Platform = Annotated[str, AfterValidator(_platform)]
+
+DryRun = Annotated[bool, Field(description="Only say what would be lost")]

@@ -1,23 +1,21 @@
 """Volumes: what there is, making, removing and pruning them."""
 
-import json
 import re
-from collections.abc import Callable, Iterator
-from typing import Annotated, Any, Literal, TypeVar
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
 from mcp_docker import errors
-from mcp_docker.engine.errors import translate
-from mcp_docker.tool import Answer, Context, Demand, Fact, Power, Tier, Tool
-from mcp_docker.tools.fields import Filters, Labels, Options, VolumeName, VolumePruneFilters
+from mcp_docker.engine.usage import usage
+from mcp_docker.tool import Answer, Context, Demand, Fact, LossAnswer, Outlook, Power, Thing, Tier, Tool
+from mcp_docker.tools import pruning
+from mcp_docker.tools.fields import DryRun, Filters, Labels, Options, VolumeName, VolumePruneFilters
 
 ANONYMOUS_LABEL = "com.docker.volume.anonymous"
 ANONYMOUS_NAME = re.compile("[0-9a-f]{64}")
 ANONYMOUS_API = (1, 42)
-"""From here on, engines mark anonymous volumes, and their prune leaves the others alone."""
-
-Result = TypeVar("Result")
+"""From here on, engines mark anonymous volumes."""
 
 
 def is_anonymous(ctx: Context, volume: dict[str, Any]) -> bool:
@@ -119,10 +117,10 @@ def _users(ctx: Context, name: str) -> list[str]:
     return sorted((container.get("Names") or [container["Id"][:12]])[0].lstrip("/") for container in containers)
 
 
-def _exists(ctx: Context, name: str) -> bool:
-    """Whether there is a volume of exactly this name: Podman takes the beginning of a name for the whole."""
+def _found(ctx: Context, name: str) -> dict[str, Any] | None:
+    """The volume of exactly this name: Podman takes the beginning of a name for the whole."""
     found = ctx.engine.docker.volumes(filters={"name": [name]}).get("Volumes") or []
-    return any(volume["Name"] == name for volume in found)
+    return next((volume for volume in found if volume["Name"] == name), None)
 
 
 def _missing(name: str) -> errors.NotFound:
@@ -158,7 +156,7 @@ class CreateVolume(Tool, tier=Tier.MODERATE, idempotent=True, verify="docker_lis
             yield Demand(Power.VOLUME_OPTION, f"{name}={value}")
 
     def run(self, ctx: Context) -> VolumeCreated:
-        existed = _exists(ctx, self.name)
+        existed = _found(ctx, self.name) is not None
         made = ctx.engine.docker.create_volume(
             self.name, driver=self.driver, driver_opts=self.driver_opts, labels=self.labels
         )
@@ -175,9 +173,9 @@ class CreateVolume(Tool, tier=Tier.MODERATE, idempotent=True, verify="docker_lis
         )
 
 
-class VolumeRemoved(Answer):
-    name: str
-    removed: bool = Field(description="False: there was none")
+class VolumeRemoved(LossAnswer):
+    name: str | None = None
+    removed: bool | None = Field(default=None, description="False: there was none")
 
 
 class RemoveVolume(Tool, tier=Tier.DESTRUCTIVE, verify="docker_list_volumes"):
@@ -185,11 +183,10 @@ class RemoveVolume(Tool, tier=Tier.DESTRUCTIVE, verify="docker_list_volumes"):
 
     volume_name: VolumeName
     force: Annotated[bool, Field(description="Also forget one that its driver has lost")] = False
+    dry_run: DryRun = False
 
-    def run(self, ctx: Context) -> VolumeRemoved:
-        existed = _exists(ctx, self.volume_name)
-        if not existed and (not self.force or ctx.engine.connected.is_podman):
-            raise _missing(self.volume_name)
+    def look(self, ctx: Context) -> Outlook:
+        found = _found(ctx, self.volume_name)
         # asked for first, since with force Podman removes the containers along with the volume
         if users := _users(ctx, self.volume_name):
             raise errors.InUse(
@@ -197,13 +194,24 @@ class RemoveVolume(Tool, tier=Tier.DESTRUCTIVE, verify="docker_list_volumes"):
                 + (f" and {len(users) - 20} more" if len(users) > 20 else ""),
                 "docker_remove_container first; stopped containers count.",
             )
-        # docker-py's own call drops `force`
-        ctx.engine.delete(f"/volumes/{self.volume_name}", **({"force": "true"} if self.force else {}))
-        return VolumeRemoved(name=self.volume_name, removed=existed)
+        if found is None:
+            if self.force and not ctx.engine.connected.is_podman:
+                return Outlook()
+            raise _missing(self.volume_name)
+        return Outlook(loses=tuple(things(ctx, [found])))
+
+    def run(self, ctx: Context) -> VolumeRemoved:
+        if ctx.outlook.loses:
+            take(ctx, ctx.outlook.loses[0], force=self.force)
+        elif _found(ctx, self.volume_name):
+            raise _another(self.volume_name)
+        else:
+            _delete(ctx, self.volume_name, force=True)
+        return VolumeRemoved(name=self.volume_name, removed=bool(ctx.outlook.loses))
 
 
-class VolumesPruned(Answer):
-    removed: list[str]
+class VolumesPruned(LossAnswer):
+    removed: list[str] | None = None
     reclaimed_bytes: int | None = None
     failed: dict[str, str] | None = Field(default=None, description="Volumes that stayed, and why")
 
@@ -212,6 +220,7 @@ class PruneVolumes(
     Tool,
     tier=Tier.DESTRUCTIVE,
     idempotent=True,
+    sweeping=True,
     seconds=60,
     verify="docker_list_volumes",
     gone={"force_all": "all=true removes named volumes too"},
@@ -220,81 +229,71 @@ class PruneVolumes(
 
     all: Annotated[bool, Field(description="Named ones too")] = False
     filters: Annotated[VolumePruneFilters | None, Field(description='e.g. {"label":"a=b"} or {"label!":"keep"}')] = None
+    dry_run: DryRun = False
+
+    def look(self, ctx: Context) -> Outlook:
+        meant = [
+            volume
+            for volume in unused(ctx)
+            if prunable(volume, self.filters or {}) and (self.all or is_anonymous(ctx, volume))
+        ]
+        return Outlook(loses=tuple(things(ctx, meant)[: pruning.MOST]))
 
     def run(self, ctx: Context) -> VolumesPruned:
-        pruned = prune(ctx, self.filters or {}, named=self.all)
-        in_time(ctx, self, {"volumes": pruned.removed})
-        return pruned
+        pruned = pruning.take(ctx, lambda thing: take(ctx, thing))
+        removed = [thing.name for thing in pruned.gone]
+        pruning.in_time(ctx, self, {"volumes": removed})
+        return VolumesPruned(removed=removed, reclaimed_bytes=pruned.freed(), failed=pruned.failed or None)
 
 
-def prune(ctx: Context, filters: dict[str, list[str]], *, named: bool) -> VolumesPruned:
-    """Remove unused volumes: anonymous ones only, unless `named`, whatever the engine's own prune would take."""
-    if ctx.engine.api >= ANONYMOUS_API and not ctx.engine.connected.is_podman:
-        wanted = filters | ({"all": ["true"]} if named else {})
-        answer = ctx.engine.docker.prune_volumes(filters=wanted)
-        return VolumesPruned(
-            removed=answer.get("VolumesDeleted") or [], reclaimed_bytes=answer.get("SpaceReclaimed") or 0
-        )
-    unused = ctx.engine.docker.volumes(filters={"dangling": ["true"]}).get("Volumes") or []
-    names = [
-        volume["Name"]
-        for volume in unused
-        if (named or is_anonymous(ctx, volume)) and _matches(volume.get("Labels") or {}, filters)
-    ]
-    sizes = _sizes(ctx) if names else {}
-    removed: list[str] = []
-    failed: dict[str, str] = {}
-    for name in names:
-        if ctx.cancelled(0):
-            break
-        ctx.progress(len(removed) + len(failed), len(names), f"removed {len(removed)} of {len(names)} volumes")
-        _, problem = tried(ctx, lambda name=name: ctx.engine.delete(f"/volumes/{name}"))  # type: ignore[misc]
-        if problem:
-            failed[name] = problem
-        else:
-            removed.append(name)
-    known = [sizes[name] for name in removed if name in sizes]
-    return VolumesPruned(
-        removed=removed,
-        reclaimed_bytes=sum(known) if len(known) == len(removed) else None,
-        failed=failed or None,
+def unused(ctx: Context) -> list[dict[str, Any]]:
+    """The volumes that no container uses, stopped ones counted."""
+    return ctx.engine.docker.volumes(filters={"dangling": ["true"]}).get("Volumes") or []
+
+
+def prunable(volume: Mapping[str, Any], filters: pruning.Filters) -> bool:
+    """Whether a prune means this volume if nothing uses it: like the engine's own, only what it stores itself."""
+    return (
+        volume.get("Driver") == "local"
+        and not volume.get("Options")
+        and pruning.labelled(volume.get("Labels"), filters)
     )
 
 
-def _matches(labels: dict[str, str], filters: dict[str, list[str]]) -> bool:
-    def carries(wanted: str) -> bool:
-        name, equals, value = wanted.partition("=")
-        return name in labels and (not equals or labels[name] == value)
-
-    return all(map(carries, filters.get("label", []))) and not any(map(carries, filters.get("label!", [])))
-
-
-def _sizes(ctx: Context) -> dict[str, int]:
-    volumes = ctx.engine.docker.df().get("Volumes") or []
-    sizes = {volume["Name"]: (volume.get("UsageData") or {}).get("Size", -1) for volume in volumes}
-    return {name: size for name, size in sizes.items() if size >= 0}
-
-
-def tried(ctx: Context, work: Callable[[], Result]) -> tuple[Result | None, str]:
-    """One step of a prune: what it gave, or why it failed.
-
-    The one place in the tools that catches: what earlier steps removed is gone for good, and an exception of a later
-    one would lose the account of it.
-    """
-    try:
-        return work(), ""
-    except Exception as error:  # noqa: BLE001
-        if ctx.cancelled(0):
-            return None, "out of time"
-        return None, str(translate(error, ctx.engine)).removeprefix("REFUSED ")
-
-
-def in_time(ctx: Context, tool: Tool, removed: dict[str, list[str]]) -> None:
-    """Where the call was cut, say what was removed before. Raises TimedOut."""
-    if ctx.cancelled(0):
-        raise errors.TimedOut(
-            f"{tool.spec.name} was stopped after {ctx.limits.seconds:g} s; removed before: "
-            + ", ".join(f"{len(names)} {kind}" for kind, names in removed.items()),
-            f"{tool.spec.verify} shows what is left; call again for the rest.",
-            detail=json.dumps(removed, ensure_ascii=False, separators=(",", ":")),
+def things(ctx: Context, volumes: Sequence[Mapping[str, Any]], sizes: Mapping[str, int] | None = None) -> list[Thing]:
+    """What is lost with these volumes, by name. Without sizes, the engine is asked for them."""
+    if sizes is None:
+        told = usage(ctx.engine, "volume") if volumes else None
+        sizes = told.volumes if told else {}
+    return [
+        Thing(
+            "volume",
+            volume["Name"],
+            volume["Name"],
+            labels=volume.get("Labels") or {},
+            created=volume.get("CreatedAt") or "",
+            about="used by no container" + ("" if volume.get("Driver") == "local" else f", driver {volume['Driver']}"),
+            bytes=sizes.get(volume["Name"]),
         )
+        for volume in sorted(volumes, key=lambda volume: str(volume["Name"]))
+    ]
+
+
+def take(ctx: Context, thing: Thing, *, force: bool = False) -> None:
+    """Remove the volume that was looked at. Raises Conflict where another has its name by now."""
+    found = ctx.engine.docker.inspect_volume(thing.name)
+    # Podman finds a volume by the beginning of its name
+    if found["Name"] != thing.name:
+        raise _missing(thing.name)
+    if (found.get("CreatedAt") or "") != thing.created:
+        raise _another(thing.name)
+    _delete(ctx, thing.name, force=force)
+
+
+def _delete(ctx: Context, name: str, *, force: bool) -> None:
+    # docker-py's own call drops `force`
+    ctx.engine.delete(f"/volumes/{name}", **({"force": "true"} if force else {}))
+
+
+def _another(name: str) -> errors.Conflict:
+    return errors.Conflict(f"volume {name} was made meanwhile and is another one", "call again if it is to go too.")

@@ -1,33 +1,41 @@
 """Containers: making them."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
-from mcp_docker.engine import CallScope
-from mcp_docker.tool import Answer, Context, Demand, Power, Tier, Tool
+from mcp_docker.engine import CallScope, lookup
+from mcp_docker.errors import Refused
+from mcp_docker.tool import Answer, Context, Demand, Outlook, Power, Thing, Tier, Tool
 from mcp_docker.tools.containers.lifecycle import State, name_of, seen, settled, state_of
-from mcp_docker.tools.containers.mounts import Volumes
+from mcp_docker.tools.containers.mounts import VolumeMount, Volumes
 from mcp_docker.tools.containers.options import (
     DEFAULT_CAPABILITIES,
     NO_NEW_PRIVILEGES,
     Capabilities,
+    CgroupParent,
     ContainerName,
+    Devices,
     ExtraHosts,
     HealthCheckSpec,
+    HostMode,
     HostName,
+    IpcMode,
     Memory,
     NetworkMode,
     PidMode,
     Restart,
+    Runtime,
     SecurityOptions,
     User,
     WorkingDir,
 )
 from mcp_docker.tools.containers.ports import Ports, published
-from mcp_docker.tools.fields import Command, Environment, ImageRef, Labels
+from mcp_docker.tools.containers.powers import CHECKED, check_powers, volume_demands, volume_thing, volumes_named
+from mcp_docker.tools.fields import Command, Environment, ImageRef, Labels, Options
+from mcp_docker.tools.networks.change import network_demands, network_thing
 
 UNDO_SECONDS = 10.0
 
@@ -63,7 +71,9 @@ class CreateContainer(
         Ports | None,
         Field(description='"8080:80", "80" (random host port), "8080:80/udp"; on 127.0.0.1 unless addressed'),
     ] = None
-    volumes: Annotated[Volumes | None, Field(description='"name:/path", "name:/path:ro", "/path" (anonymous)')] = None
+    volumes: Annotated[
+        Volumes | None, Field(description='"name:/path[:ro]", "/path" (anonymous), "/host/dir:/path[:rw]"')
+    ] = None
     mem_limit: Annotated[Memory | None, Field(description='"512m", "1g"')] = None
     cpus: Annotated[float | None, Field(ge=0.01, le=1_024, description="CPUs it may use")] = None
     cpu_shares: Annotated[int | None, Field(ge=2, le=262_144, description="Relative weight")] = None
@@ -91,6 +101,13 @@ class CreateContainer(
     cap_drop: Annotated[Capabilities | None, Field(description='Capabilities to drop, or "ALL"')] = None
     security_opt: Annotated[SecurityOptions | None, Field(description="e.g. no-new-privileges")] = None
     privileged: Annotated[bool, Field(description="All powers over the host")] = False
+    devices: Annotated[Devices | None, Field(description='"/dev/fuse"')] = None
+    sysctls: Annotated[Options | None, Field(description="Kernel parameters")] = None
+    ipc_mode: Annotated[IpcMode, Field(description="private, shareable, host")] = ""
+    uts_mode: Annotated[HostMode, Field(description="host")] = ""
+    userns_mode: Annotated[HostMode, Field(description="host")] = ""
+    cgroup_parent: Annotated[CgroupParent, Field(description="Parent cgroup")] = ""
+    runtime: Annotated[Runtime, Field(description="OCI runtime")] = ""
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -103,7 +120,7 @@ class CreateContainer(
         return self
 
     def demands(self) -> Iterator[Demand]:
-        modes = (self.network, self.network_mode, self.pid_mode)
+        modes = (self.network, self.network_mode, self.pid_mode, self.ipc_mode, self.uts_mode, self.userns_mode)
         addresses = [port.address for port in self.ports or [] if not port.is_loopback]
         asked: dict[Power, list[str]] = {
             Power.PRIVILEGED: ["true"] if self.privileged else [],
@@ -111,23 +128,49 @@ class CreateContainer(
             Power.HOST_NAMESPACE: [mode for mode in modes if mode.lower() == "host" or ":" in mode],
             Power.CAPABILITY: [name for name in self.cap_add or [] if name not in DEFAULT_CAPABILITIES],
             Power.SECURITY_OPTION: [option for option in self.security_opt or [] if option != NO_NEW_PRIVILEGES],
-            Power.HOST_MOUNT: [mount.source for mount in self.volumes or [] if mount.is_host_path],
+            Power.DEVICE: [device["PathOnHost"] for device in self.devices or []],
+            Power.SYSCTL: list(self.sysctls or {}),
+            Power.CGROUP_PARENT: [self.cgroup_parent] if self.cgroup_parent else [],
+            Power.RUNTIME: [self.runtime] if self.runtime else [],
             Power.PUBLISH_ADDRESS: list(dict.fromkeys(addresses)),
         }
         for power, values in asked.items():
             for value in values:
                 yield Demand(power, value)
+        yield from (_demand(mount) for mount in self.volumes or [] if mount.is_host_path)
+
+    def look(self, ctx: Context) -> Outlook:
+        changes: list[Thing] = []
+        demands: list[Demand] = []
+        named = {mount.source: mount for mount in self.volumes or [] if mount.source and not mount.is_host_path}
+        for volume in volumes_named(ctx, named):
+            demands += volume_demands(volume)
+            if not named[volume["Name"]].read_only:
+                changes.append(volume_thing(volume))
+        network = self.network or self.network_mode
+        if network.lower() not in ("", "default", "bridge", "none", "host") and ":" not in network:
+            found = lookup.network(ctx.engine, network)
+            changes.append(network_thing(found))
+            demands += network_demands(found)
+        return Outlook(changes=tuple(changes), demands=tuple(demands))
 
     def run(self, ctx: Context) -> ContainerCreated:
         docker = ctx.engine.docker
         query = f"?name={self.name}" if self.name else ""
-        made = ctx.engine.post(f"/containers/create{query}", self._body()).json()
-        found: dict[str, Any] | None = seen(ctx, made["Id"])
-        name = name_of(found or {}) or self.name
-        if self.start:
-            ctx.progress(1, 2, f"created {name}, starting it")
-            with _undone_on_error(ctx, made["Id"], name):
+        sources = ctx.permit(_demand(mount) for mount in self.volumes or [] if mount.is_host_path)
+        body = self._body({demand.value: path for demand, path in sources.items()})
+        made = ctx.engine.post(f"/containers/create{query}", body).json()
+        found: dict[str, Any] | None = None
+        name = self.name or made["Id"][:12]
+        with _undone_on_error(ctx, made["Id"], name):
+            found = seen(ctx, made["Id"])
+            name = name_of(found or {}) or name
+            if self.start:
+                ctx.progress(1, 2, f"created {name}, starting it")
+            check_powers(ctx, found or {})
+            if self.start:
                 docker.start(made["Id"])
+        if self.start:
             found = settled(ctx, made["Id"])
         state = state_of(found)
         return ContainerCreated(
@@ -142,7 +185,7 @@ class CreateContainer(
             note=_note(self.start, state),
         )
 
-    def _body(self) -> dict[str, Any]:
+    def _body(self, sources: Mapping[str, str]) -> dict[str, Any]:
         """The request, written out: the arguments have the engine's forms already, which docker-py's helpers would
         only parse again, with errors of their own."""
         bindings: dict[str, list[dict[str, str]]] = {}
@@ -151,7 +194,7 @@ class CreateContainer(
             bindings.setdefault(port.inner, []).append(binding)
         host: dict[str, Any] = {
             "PortBindings": bindings,
-            "Mounts": [mount.body() for mount in self.volumes or []],
+            "Mounts": [mount.body(sources.get(mount.source, mount.source)) for mount in self.volumes or []],
             "Memory": self.mem_limit,
             "NanoCpus": round(self.cpus * 1e9) if self.cpus else None,
             "CpuShares": self.cpu_shares,
@@ -166,13 +209,21 @@ class CreateContainer(
             "CapDrop": self.cap_drop,
             "SecurityOpt": self.security_opt,
             "Privileged": self.privileged,
+            "Devices": self.devices,
+            "Sysctls": self.sysctls,
+            "IpcMode": self.ipc_mode,
+            "UTSMode": self.uts_mode,
+            "UsernsMode": self.userns_mode,
+            "CgroupParent": self.cgroup_parent,
+            "Runtime": self.runtime,
         }
         body: dict[str, Any] = {
             "Image": self.image,
             "Cmd": self.command,
             "Entrypoint": self.entrypoint,
             "Env": [f"{name}={value}" for name, value in (self.environment or {}).items()],
-            "Labels": self.labels,
+            # whoever starts it later has these looked at again
+            "Labels": {**(self.labels or {}), **({CHECKED: "yes"} if sources else {})},
             "ExposedPorts": {inner: {} for inner in bindings},
             "WorkingDir": self.working_dir,
             "User": self.user,
@@ -183,6 +234,10 @@ class CreateContainer(
             "NetworkingConfig": {"EndpointsConfig": {self.network: {}}} if self.network else None,
         }
         return _given(body)
+
+
+def _demand(mount: VolumeMount) -> Demand:
+    return Demand(Power.HOST_MOUNT, mount.source)
 
 
 def _given(values: dict[str, Any]) -> dict[str, Any]:
@@ -209,7 +264,7 @@ def _undone_on_error(ctx: Context, container_id: str, name: str) -> Iterator[Non
         yield
     except Exception as error:
         gone = _removed(ctx, container_id)
-        if not isinstance(error, APIError):
+        if not isinstance(error, APIError | Refused):
             raise
         refused = translate(error, ctx.engine)
         refused.add(

@@ -7,8 +7,11 @@ from typing import Annotated, Any, ClassVar
 from pydantic import Field, PrivateAttr, model_validator
 
 from mcp_docker.engine import exec as engine_exec
-from mcp_docker.tool import Context, Demand, Power, TextAnswer, Tier, Tool
-from mcp_docker.tools.containers.options import User, WorkingDir
+from mcp_docker.engine import lookup, users
+from mcp_docker.tool import Context, Demand, Outlook, Power, TextAnswer, Tier, Tool
+from mcp_docker.tools.containers.lifecycle import name_of, thing_of
+from mcp_docker.tools.containers.options import User, WorkingDir, capabilities
+from mcp_docker.tools.containers.powers import ALMIGHTY, host_paths, shared, volume_sources
 from mcp_docker.tools.fields import Command, ContainerId, Environment
 
 NOT_EXECUTABLE, NOT_FOUND = 126, 127
@@ -70,9 +73,31 @@ class ExecCommand(
         if self.privileged:
             yield Demand(Power.PRIVILEGED, "exec")
 
+    def look(self, ctx: Context) -> Outlook:
+        found = lookup.container(ctx.engine, self.container_id)
+        return Outlook(changes=(thing_of(found),), demands=tuple(self._reach(ctx, found)))
+
+    def _reach(self, ctx: Context, found: dict[str, Any]) -> Iterator[Demand]:
+        """What a command in this container would have beyond the container itself."""
+        name = name_of(found)
+        for container in shared(ctx, found):
+            host = container.get("HostConfig") or {}
+            where = f"{name}," if container is found else f"{name}, which shares a namespace of {name_of(container)},"
+            if host.get("Privileged") or set(capabilities(host.get("CapAdd") or [])) & ALMIGHTY:
+                yield Demand(Power.EXEC_TARGET, f"{where} which is privileged,")
+            for kind in ("NetworkMode", "PidMode", "IpcMode", "UTSMode", "UsernsMode"):
+                if host.get(kind) == "host":
+                    yield Demand(Power.EXEC_TARGET, f"{where} which shares the host's namespace ({kind}),")
+        for path in (*host_paths(found), *volume_sources(ctx, found)):
+            yield Demand(Power.EXEC_MOUNT, path)
+        user, own = self.user.partition(":")[0], users.own(found)
+        if user and user != own and not users.is_root(own) and users.may_be_root(ctx.engine, found, user):
+            yield Demand(Power.EXEC_ROOT, f"({user}) in {name}, whose own user is {own},")
+
     def run(self, ctx: Context) -> CommandRun:
+        (container,) = ctx.outlook.changes
         what = engine_exec.Exec(
-            self.container_id, self.command, self.user, self.workdir or None, self.environment or {}, self.privileged
+            container.id, self.command, self.user, self.workdir or None, self.environment or {}, self.privileged
         )
         code, output = engine_exec.run(ctx.engine, what, ctx.limits.response_bytes // 4, ctx.limits.seconds)
         stdout, stderr = output["stdout"].text(), output["stderr"].text()

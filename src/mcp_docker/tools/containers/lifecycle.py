@@ -1,17 +1,19 @@
 """Containers: starting, stopping, removing."""
 
 import threading
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 from pydantic import Field
 
-from mcp_docker.engine import CallScope
-from mcp_docker.errors import NotFound
-from mcp_docker.tool import Answer, Context, Tier, Tool
+from mcp_docker import errors
+from mcp_docker.engine import CallScope, lookup
+from mcp_docker.tool import Answer, Context, Demand, LossAnswer, Outlook, Power, Thing, Tier, Tool
 from mcp_docker.tools.containers.ports import published
-from mcp_docker.tools.fields import ContainerId
+from mcp_docker.tools.containers.powers import CHECKED, check_powers, volume_thing, volumes_named
+from mcp_docker.tools.fields import ContainerId, DryRun
+from mcp_docker.tools.volumes import is_anonymous
 
 SETTLE_SECONDS = 0.3
 REMOVAL_SECONDS = 3.0
@@ -31,7 +33,7 @@ def seen(ctx: Context, container_id: str) -> dict[str, Any] | None:
         found: dict[str, Any] = ctx.engine.docker.inspect_container(container_id)
     except APIError as error:
         # podman answers 500 for one that goes just now
-        if isinstance(translate(error, ctx.engine), NotFound):
+        if isinstance(translate(error, ctx.engine), errors.NotFound):
             return None
         raise
     return found
@@ -60,7 +62,7 @@ class State:
     error: str | None = None
 
 
-def state_of(found: dict[str, Any] | None) -> State:
+def state_of(found: Mapping[str, Any] | None) -> State:
     """The state of an inspected container; one that is gone, or going since it was made with remove=true, is
     "removed"."""
     if found is None:
@@ -113,11 +115,15 @@ class StartContainer(Tool, tier=Tier.MODERATE, idempotent=True, verify="docker_i
 
     container_id: ContainerId
 
+    def look(self, ctx: Context) -> Outlook:
+        found = lookup.container(ctx.engine, self.container_id)
+        return Outlook(changes=(thing_of(found),), found=found)
+
     def run(self, ctx: Context) -> ContainerStarted:
-        found = ctx.engine.docker.inspect_container(self.container_id)
+        container = _check_again(ctx)
         # docker-py's start() does not tell whether the engine had anything to do
-        response = ctx.engine.post(f"/containers/{found['Id']}/start", None)
-        return _started(ctx, found, changed=response.status_code != 304)
+        response = ctx.engine.post(f"/containers/{container.id}/start", None)
+        return _started(ctx, container, changed=response.status_code != 304)
 
 
 class RestartContainer(Tool, tier=Tier.MODERATE, verify="docker_inspect_container"):
@@ -129,19 +135,48 @@ class RestartContainer(Tool, tier=Tier.MODERATE, verify="docker_inspect_containe
     def seconds_needed(self) -> float:
         return self.timeout + 15
 
+    def look(self, ctx: Context) -> Outlook:
+        return _ending(ctx, lookup.container(ctx.engine, self.container_id), "restarting")
+
     def run(self, ctx: Context) -> ContainerStarted:
-        found = ctx.engine.docker.inspect_container(self.container_id)
-        path = f"/containers/{found['Id']}/restart?t={self.timeout}"
-        told(ctx, self.timeout, f"restarting {name_of(found)}", lambda: ctx.engine.post(path, None))
-        return _started(ctx, found, changed=True)
+        container = _check_again(ctx)
+        path = f"/containers/{container.id}/restart?t={self.timeout}"
+        told(ctx, self.timeout, f"restarting {container.name}", lambda: ctx.engine.post(path, None))
+        return _started(ctx, container, changed=True)
 
 
-def _started(ctx: Context, before: dict[str, Any], *, changed: bool) -> ContainerStarted:
-    found = settled(ctx, before["Id"]) if changed else seen(ctx, before["Id"])
+def _check_again(ctx: Context) -> Thing:
+    """The container that is about to start; one made here that mounts the host is judged again: the path may lead
+    elsewhere by now."""
+    container = thing_of(ctx.outlook.found)
+    if CHECKED in container.labels:
+        check_powers(ctx, ctx.outlook.found)
+    return container
+
+
+def _ending(ctx: Context, found: dict[str, Any], verb: str) -> Outlook:
+    """What ending a container does: one that was made with remove=true is deleted by it."""
+    container = thing_of(found)
+    if not ((found.get("HostConfig") or {}).get("AutoRemove") and state_of(found).running):
+        return Outlook(changes=(container,), found=found)
+    deletion = Demand(Power.DELETION, f"{verb} {container.name} deletes it, since it was made with remove=true")
+    lost = replace(container, about=f"made with remove=true: {verb} it deletes it")
+    return Outlook(loses=(lost, *_anonymous(ctx, found)), demands=(deletion,), found=found)
+
+
+def _anonymous(ctx: Context, found: dict[str, Any]) -> Iterator[Thing]:
+    """The anonymous volumes of an inspected container, which can go with it."""
+    for volume in volumes_named(ctx, set(_volumes(found))):
+        if is_anonymous(ctx, volume):
+            yield replace(volume_thing(volume), about=f"anonymous, of {name_of(found)}")
+
+
+def _started(ctx: Context, before: Thing, *, changed: bool) -> ContainerStarted:
+    found = settled(ctx, before.id) if changed else seen(ctx, before.id)
     state = state_of(found)
     return ContainerStarted(
-        id=before["Id"],
-        name=name_of(before),
+        id=before.id,
+        name=before.name,
         changed=changed,
         state=state.status,
         exit_code=state.exit_code,
@@ -172,8 +207,11 @@ class StopContainer(Tool, tier=Tier.MODERATE, idempotent=True, verify="docker_in
     def seconds_needed(self) -> float:
         return self.timeout + 15
 
+    def look(self, ctx: Context) -> Outlook:
+        return _ending(ctx, lookup.container(ctx.engine, self.container_id), "stopping")
+
     def run(self, ctx: Context) -> ContainerStopped:
-        found = ctx.engine.docker.inspect_container(self.container_id)
+        found = ctx.outlook.found
         path = f"/containers/{found['Id']}/stop?t={self.timeout}"
         response = told(ctx, self.timeout, f"stopping {name_of(found)}", lambda: ctx.engine.post(path, None))
         # a container that is made to go when it ends may be gone already
@@ -204,14 +242,14 @@ def _gone(ctx: Context, container_id: str) -> bool:
     return False
 
 
-class ContainerRemoved(Answer):
+class ContainerRemoved(LossAnswer):
     """What a removal took away, and what it left."""
 
-    id: str
-    name: str
-    was: str = Field(description="Its state before")
-    removed_volumes: list[str] = Field(description="Anonymous volumes that went with it")
-    kept_volumes: list[str] = Field(description="Volumes that are still there, with their data")
+    id: str | None = None
+    name: str | None = None
+    was: str | None = Field(default=None, description="Its state before")
+    removed_volumes: list[str] | None = Field(default=None, description="Anonymous volumes that went with it")
+    kept_volumes: list[str] | None = Field(default=None, description="Volumes that are still there, with their data")
 
 
 class RemoveContainer(Tool, tier=Tier.DESTRUCTIVE, idempotent=True, verify="docker_list_containers"):
@@ -220,13 +258,27 @@ class RemoveContainer(Tool, tier=Tier.DESTRUCTIVE, idempotent=True, verify="dock
     container_id: ContainerId
     force: Annotated[bool, Field(description="Kill it if it runs")] = False
     volumes: Annotated[bool, Field(description="Its anonymous volumes too")] = False
+    dry_run: DryRun = False
+
+    def look(self, ctx: Context) -> Outlook:
+        found = lookup.container(ctx.engine, self.container_id, exact=True)
+        state, host = state_of(found), found.get("HostConfig") or {}
+        # nobody is asked to agree to what the engine would refuse
+        if state.running and not self.force:
+            raise errors.Conflict(
+                f"container {name_of(found)} is {state.status}",
+                "docker_stop_container first, or remove with force=true.",
+            )
+        image = (found.get("Config") or {}).get("Image") or found.get("Image") or ""
+        container = replace(thing_of(found), about=f"{state.status}, of the image {image}")
+        goes_along = self.volumes or (host.get("AutoRemove") and state.running)
+        return Outlook(loses=(container, *(_anonymous(ctx, found) if goes_along else ())), found=found)
 
     def run(self, ctx: Context) -> ContainerRemoved:
-        docker = ctx.engine.docker
-        found = docker.inspect_container(self.container_id)
-        docker.remove_container(found["Id"], force=self.force, v=self.volumes)
+        found = ctx.outlook.found
+        ctx.engine.docker.remove_container(found["Id"], force=self.force, v=self.volumes)
         mounted = set(_volumes(found))
-        left = mounted & _existing(ctx, mounted) if mounted else set()
+        left = {volume["Name"] for volume in volumes_named(ctx, mounted)}
         return ContainerRemoved(
             id=found["Id"],
             name=name_of(found),
@@ -236,17 +288,18 @@ class RemoveContainer(Tool, tier=Tier.DESTRUCTIVE, idempotent=True, verify="dock
         )
 
 
-def _existing(ctx: Context, names: set[str]) -> set[str]:
-    found = ctx.engine.docker.volumes(filters={"name": sorted(names)})
-    return {volume["Name"] for volume in found.get("Volumes") or []}
-
-
-def _volumes(found: dict[str, Any]) -> Iterator[str]:
+def _volumes(found: Mapping[str, Any]) -> Iterator[str]:
     for mount in found.get("Mounts") or []:
         if mount.get("Type") == "volume" and mount.get("Name"):
             yield mount["Name"]
 
 
-def name_of(found: dict[str, Any]) -> str:
+def thing_of(found: Mapping[str, Any]) -> Thing:
+    """An inspected container as what a call changes or takes away."""
+    labels = (found.get("Config") or {}).get("Labels") or {}
+    return Thing("container", found["Id"], name_of(found), labels, str(found.get("Created") or ""))
+
+
+def name_of(found: Mapping[str, Any]) -> str:
     """The name of an inspected container."""
     return str(found.get("Name") or "").lstrip("/")

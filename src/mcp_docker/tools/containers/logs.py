@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
-from mcp_docker.engine import CallScope
+from mcp_docker.engine import CallScope, lookup
 from mcp_docker.engine.streams import Lines, Stream, pieces
 from mcp_docker.tool import Context, Fact, TextAnswer, Tier, Tool
 from mcp_docker.tools.fields import ContainerId, Moment
@@ -82,7 +82,7 @@ class ContainerLogs(Tool, tier=Tier.SAFE, seconds=60, gone={"stream": "use follo
         return self.seconds + 15 if self.follow else None
 
     def run(self, ctx: Context) -> Logs:
-        found = ctx.engine.docker.inspect_container(self.container_id)
+        found = lookup.container(ctx.engine, self.container_id)
         tty = bool((found.get("Config") or {}).get("Tty"))
         began = datetime.now(UTC)
         if self.follow:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, WithJsonSchema
@@ -28,15 +28,15 @@ class VolumeMount:
     def is_host_path(self) -> bool:
         return not _VOLUME.fullmatch(self.source) if self.source else False
 
-    def body(self) -> dict[str, Any]:
-        """As HostConfig.Mounts has it."""
+    def body(self, source: str) -> dict[str, Any]:
+        """As HostConfig.Mounts has it, from the source that the policy gave."""
         mount: dict[str, Any] = {
             "Type": "bind" if self.is_host_path else "volume",
             "Target": self.target,
             "ReadOnly": self.read_only,
         }
-        if self.source:
-            mount["Source"] = self.source
+        if source:
+            mount["Source"] = source
         if not self.copy:
             mount["VolumeOptions"] = {"NoCopy": True}
         return mount
@@ -108,7 +108,9 @@ def _mount(source: str, target: str, mode: str, whole: str) -> VolumeMount:
     flags = {flag for flag in mode.split(",") if flag}
     if unknown := sorted(flags - {"ro", "rw", "nocopy"}) or ({"ro", "rw"} <= flags and ["ro,rw"]):
         raise ValueError(f"{whole!r}: mode {unknown[0]!r} is not supported; ro, rw and nocopy are")
-    return VolumeMount(source, "/" + "/".join(parts), "ro" in flags, "nocopy" not in flags)
+    mount = VolumeMount(source, "/" + "/".join(parts), "ro" in flags, "nocopy" not in flags)
+    # what is the host's is written to only by those who say so
+    return replace(mount, read_only="rw" not in flags) if mount.is_host_path else mount
 
 
 _FORMS = 'write "data:/var/lib/x", "data:/var/lib/x:ro", or "/path/in/container" for an anonymous volume'

@@ -1,6 +1,7 @@
 """What else a container is made with, in the forms that people write."""
 
 import ipaddress
+import posixpath
 import re
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -262,4 +263,42 @@ def network_mode(value: str) -> str:
 NetworkMode = Annotated[str, AfterValidator(network_mode)]
 PidMode = Annotated[
     str, _matching(re.compile(r"host|container:[a-zA-Z0-9][a-zA-Z0-9_.-]{0,254}"), "host or container:NAME")
+]
+IpcMode = Annotated[
+    str,
+    _matching(
+        re.compile(r"host|private|shareable|none|container:[a-zA-Z0-9][a-zA-Z0-9_.-]{0,254}"),
+        "host, private, shareable, none or container:NAME",
+    ),
+]
+HostMode = Annotated[str, _matching(re.compile("host"), "host")]
+CgroupParent = Annotated[str, _matching(re.compile(r"[\w./:@-]{1,255}", re.ASCII), "a cgroup")]
+Runtime = Annotated[str, _matching(re.compile(r"[\w./+-]{1,255}", re.ASCII), "a runtime")]
+
+
+def devices(value: Any) -> list[dict[str, str]]:
+    """The engine's form of "/dev/x", "/dev/x:/dev/y" and "/dev/x:/dev/y:rwm"."""
+    found = []
+    for item in _each(value):
+        host, _, rest = text_of(item).strip().partition(":")
+        inner, _, rights = rest.partition(":")
+        if re.fullmatch("[rwm]{1,3}", inner) and not rights:
+            inner, rights = "", inner
+        inner, rights = inner or host, rights or "rwm"
+        if not all(_DEVICE.fullmatch(path) for path in (host, inner)) or not re.fullmatch("[rwm]{1,3}", rights):
+            raise ValueError(f'{item!r} is not a device: write "/dev/fuse" or "/dev/fuse:/dev/fuse:rwm"')
+        found.append(
+            {"PathOnHost": posixpath.normpath(host), "PathInContainer": inner, "CgroupPermissions": rights},
+        )
+    if len(found) > 64:
+        raise ValueError("at most 64 devices")
+    return found
+
+
+_DEVICE = re.compile(r"/[^\x00-\x1f\x7f:]{1,1000}")
+
+Devices = Annotated[
+    list[dict[str, str]],
+    BeforeValidator(devices),
+    WithJsonSchema({"type": "array", "items": {"type": "string"}}),
 ]

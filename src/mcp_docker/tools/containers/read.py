@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from mcp_docker.engine import lookup
 from mcp_docker.tool import Answer, Context, Fact, Tier, Tool
 from mcp_docker.tools.fields import ContainerId, Filters
 
@@ -164,7 +165,7 @@ class InspectContainer(Tool, tier=Tier.SAFE):
     raw: Annotated[bool, Field(description="Add the engine's whole answer")] = False
 
     def run(self, ctx: Context) -> ContainerDetails:
-        found = ctx.engine.docker.inspect_container(self.container_id)
+        found = lookup.container(ctx.engine, self.container_id)
         details = _details(found)
         return details.model_copy(update={"raw": found}) if self.raw else details
 

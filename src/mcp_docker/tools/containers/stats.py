@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from mcp_docker.engine import lookup
 from mcp_docker.errors import Conflict
 from mcp_docker.tool import Answer, Context, Fact, Tier, Tool
 from mcp_docker.tools.fields import ContainerId
@@ -44,7 +45,7 @@ class ContainerStats(Tool, tier=Tier.SAFE, gone={"stream": "call again for a new
     def run(self, ctx: Context) -> Stats:
         docker = ctx.engine.docker
         if self.container_id is not None:
-            found = docker.inspect_container(self.container_id)
+            found = lookup.container(ctx.engine, self.container_id)
             usage = _usage(ctx, found["Id"], found["Name"]) if (found.get("State") or {}).get("Running") else None
             if usage is None:
                 raise Conflict(f"container {self.container_id!r} is not running", "docker_start_container starts it.")

@@ -2,17 +2,21 @@
 
 import json
 import shlex
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from mcp_docker.engine import config, context, dockerfile, transfer
 from mcp_docker.errors import BuildKitRequired
-from mcp_docker.tool import Answer, Context, Tier, Tool
+from mcp_docker.tool import Answer, Context, Demand, Outlook, Power, Tier, Tool
 from mcp_docker.tools.fields import Environment, ImageName, Labels, reference
+from mcp_docker.tools.images.transfer import carrier
 
 _REMOTE = ("http://", "https://", "git://", "ssh://", "git@", "github.com/")
 _HEREDOCS_ON_PODMAN = (4, 8)
+_NAMES_SHOWN = 20
+_POWERS = {"network": Power.HOST_NAMESPACE, "security": Power.SECURITY_OPTION, "device": Power.DEVICE}
 
 
 class Built(Answer):
@@ -26,6 +30,8 @@ class Built(Answer):
     steps: int
     cached_steps: int
     warnings: list[str]
+    left_out: list[str] | None = Field(default=None, description="What looks like a secret and was not sent")
+    left_out_count: int | None = None
     log: list[str] = Field(description="The last lines")
     untrusted: Literal[True] = Field(default=True, description="The log is strangers' text")
 
@@ -60,13 +66,25 @@ class BuildImage(
             raise ValueError(f"tag: {self.tag!r} has a digest, which only a registry gives")
         return self
 
+    def demands(self) -> Iterator[Demand]:
+        yield Demand(Power.BUILD_ROOT, self.path)
+
+    def look(self, ctx: Context) -> Outlook:
+        folder = self._folder(ctx)
+        # whatever is wrong with the folder is found out before anything is intended
+        context.planned(folder, ctx.engine.settings)
+        moved = carrier(ctx.engine, self._whole()) if self.tag else None
+        return Outlook(changes=(moved,) if moved else (), demands=tuple(self._asked(ctx, folder)))
+
     def run(self, ctx: Context) -> Built:
-        folder = context.opened(self.path, self.dockerfile)
-        self._check_builder(ctx, folder)
-        named = reference(self.tag) if self.tag else None
-        whole = f"{named.name}:{named.tag or 'latest'}" if named else None
+        # the Dockerfile may have changed since it was looked at
+        folder = self._folder(ctx)
+        ctx.permit(self._asked(ctx, folder))
+        folder = context.planned(folder, ctx.engine.settings)
+        whole = self._whole() if self.tag else None
         before = (transfer.image_of(ctx.engine, whole) or {}).get("Id") if whole else None
-        built = transfer.build(ctx, folder, self._query(ctx, folder, whole), self._remedy())
+        with context.explaining(folder):
+            built = transfer.build(ctx, folder, self._query(ctx, folder, whole), self._remedy())
         now = transfer.image_of(ctx.engine, built.image or "") or {}
         found = now.get("Id") or built.image or ""
         return Built(
@@ -77,11 +95,47 @@ class BuildImage(
             steps=built.begun,
             cached_steps=built.cached,
             warnings=built.warnings,
+            left_out=list(folder.left_out[:_NAMES_SHOWN]) or None,
+            left_out_count=len(folder.left_out) or None,
             log=list(built.log),
         )
 
+    def _folder(self, ctx: Context) -> context.BuildContext:
+        """The folder, as the policy resolves it, with a Dockerfile that this engine's builder knows."""
+        wanted = Demand(Power.BUILD_ROOT, context.resolved(self.path))
+        folder = context.opened(ctx.permit([wanted])[wanted], self.dockerfile)
+        self._check_builder(ctx, folder)
+        return folder
+
+    def _whole(self) -> str:
+        named = reference(self.tag or "")
+        return f"{named.name}:{named.tag or 'latest'}"
+
+    def _asked(self, ctx: Context, folder: context.BuildContext) -> list[Demand]:
+        """What the Dockerfile asks for: images that the builder does not find here, or looks for anew; the host."""
+        arguments = self._arguments(ctx)
+        demands: dict[Demand, None] = {}
+        texts, seen = [folder.text], {""}
+        while texts:
+            text = texts.pop()
+            for words, flag in dockerfile.privileges(text).items():
+                demands[Demand(_POWERS[flag], words)] = None
+            for base in dockerfile.images(text, arguments):
+                here = transfer.image_of(ctx.engine, base.name) or {}
+                if self.pull or not here or not base.any_platform:
+                    demands[Demand(Power.PULL, base.name)] = None
+                # what an image keeps for the builds on it
+                kept = "\n".join((here.get("Config") or {}).get("OnBuild") or [])
+                if kept not in seen:
+                    seen.add(kept)
+                    texts.append(kept)
+        return list(demands)
+
+    def _arguments(self, ctx: Context) -> dict[str, str]:
+        return config.proxies(ctx.engine) | (self.buildargs or {})
+
     def _query(self, ctx: Context, folder: context.BuildContext, tag: str | None) -> dict[str, Any]:
-        arguments = config.proxies(ctx.engine) | (self.buildargs or {})
+        arguments = self._arguments(ctx)
         query = {
             "t": tag,
             "dockerfile": folder.dockerfile,

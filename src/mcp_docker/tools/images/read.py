@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AliasChoices, Field
 
+from mcp_docker.engine import lookup
 from mcp_docker.tool import Answer, Context, Fact, Tier, Tool
 from mcp_docker.tools.fields import Filters, ImageRef
 
@@ -106,7 +107,7 @@ class InspectImage(Tool, tier=Tier.SAFE):
     raw: Annotated[bool, Field(description="Add the engine's whole answer")] = False
 
     def run(self, ctx: Context) -> ImageDetails:
-        found = ctx.engine.docker.inspect_image(self.image)  # type: ignore[no-untyped-call]  # the stubs don't annotate it
+        found = lookup.image(ctx.engine, self.image)
         details = _details(found)
         return details.model_copy(update={"raw": found}) if self.raw else details
 

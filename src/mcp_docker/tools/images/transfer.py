@@ -1,12 +1,13 @@
 """Images: from registries, to registries, and under other names."""
 
+from collections.abc import Iterator
 from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
-from mcp_docker.engine import transfer
-from mcp_docker.errors import EngineError, RegistryFailed, Unsupported
-from mcp_docker.tool import Answer, Context, Fact, Tier, Tool
+from mcp_docker.engine import Engine, lookup, transfer
+from mcp_docker.errors import Conflict, EngineError, RegistryFailed, Unsupported
+from mcp_docker.tool import Answer, Context, Demand, Fact, Outlook, Power, Thing, Tier, Tool
 from mcp_docker.tools.fields import ImageName, ImageRef, Platform, Reference, Tag, reference
 from mcp_docker.tools.images.read import digests, tags
 
@@ -54,13 +55,26 @@ class PullImage(
             raise ValueError(f"all_tags=true pulls every tag, and {str(named)!r} names one: leave one of them out")
         return self
 
+    def demands(self) -> Iterator[Demand]:
+        yield Demand(Power.PULL, str(tagged(self.image, self.tag)))
+
+    def look(self, ctx: Context) -> Outlook:
+        named = tagged(self.image, self.tag)
+        if self.all_tags:
+            if ctx.engine.connected.is_podman:
+                raise Unsupported("Podman pulls one tag at a time", "name each tag in a call of its own.")
+            here: list[dict[str, Any]] = ctx.engine.docker.images(name=named.name)
+            return Outlook(changes=tuple(thing(image, tag) for image in here for tag in tags(image)))
+        moved = None if named.digest else carrier(ctx.engine, whole_name(named))
+        return Outlook(changes=(moved,) if moved else ())
+
     def run(self, ctx: Context) -> Pulled:
         named = tagged(self.image, self.tag)
         if self.all_tags:
             return self._all(ctx, named.name)
         # of name:tag@digest the digest decides, and no tag moves
         chosen = named.digest or named.tag or "latest"
-        whole = str(Reference(named.name, digest=chosen) if named.digest else Reference(named.name, chosen))
+        whole = whole_name(named)
         before = (transfer.image_of(ctx.engine, whole) or {}).get("Id")
         pulled = transfer.pull(ctx, named.name, chosen, self.platform)
         now = ctx.engine.docker.inspect_image(whole)  # type: ignore[no-untyped-call]  # the stubs don't annotate it
@@ -75,8 +89,6 @@ class PullImage(
         )
 
     def _all(self, ctx: Context, name: str) -> Pulled:
-        if ctx.engine.connected.is_podman:
-            raise Unsupported("Podman pulls one tag at a time", "name each tag in a call of its own.")
         before = _named(ctx, name)
         transfer.pull(ctx, name, None, self.platform)
         now = _named(ctx, name)
@@ -112,6 +124,25 @@ def tagged(image: str, tag: str | None) -> Reference:
     return Reference(named.name, tag)
 
 
+def whole_name(named: Reference) -> str:
+    """A name with the digest or the tag that it stands for."""
+    return str(
+        Reference(named.name, digest=named.digest) if named.digest else Reference(named.name, named.tag or "latest")
+    )
+
+
+def carrier(engine: Engine, name: str) -> Thing | None:
+    """The image that carries a tag now, None if none does."""
+    found = transfer.image_of(engine, name)
+    return thing(found, name) if found else None
+
+
+def thing(image: dict[str, Any], name: str) -> Thing:
+    """An image as something that a call changes, from inspect or a list."""
+    labels = image.get("Labels") or (image.get("Config") or {}).get("Labels") or {}
+    return Thing("image", image["Id"], name, labels, created=str(image.get("Created") or ""))
+
+
 class Pushed(Answer):
     reference: str
     digest: str
@@ -137,6 +168,13 @@ class PushImage(
         if tagged(self.image, self.tag).digest:
             raise ValueError(f"image: push by tag: {self.image!r} names a digest")
         return self
+
+    def demands(self) -> Iterator[Demand]:
+        yield Demand(Power.PUSH, str(tagged(self.image, self.tag)))
+
+    def look(self, ctx: Context) -> Outlook:
+        ctx.engine.docker.inspect_image(whole_name(tagged(self.image, self.tag)))  # type: ignore[no-untyped-call]  # the stubs don't annotate it
+        return Outlook()
 
     def run(self, ctx: Context) -> Pushed:
         named = tagged(self.image, self.tag)
@@ -167,11 +205,34 @@ class TagImage(Tool, tier=Tier.MODERATE, idempotent=True, verify="docker_inspect
             raise ValueError(f"repository: a tag is given to a name, and {self.repository!r} has a digest")
         return self
 
+    def look(self, ctx: Context) -> Outlook:
+        source = lookup.image(ctx.engine, self.image)
+        before = carrier(ctx.engine, self._whole())
+        changes = (thing(source, self.image),)
+        if before is None or before.id == source["Id"]:
+            return Outlook(changes)
+        about = f"now image {_digits(before.id)}"
+        moved = Thing("tag", before.id, self._whole(), before.labels, about=about)
+        demand = Demand(Power.DELETION, f"moving the tag {self._whole()} away from image {_digits(before.id)}")
+        return Outlook(changes, loses=(moved,), demands=(demand,))
+
     def run(self, ctx: Context) -> Tagged:
-        named = reference(self.repository)
-        whole = str(Reference(named.name, named.tag or self.tag))
+        # by its id: whatever the name means meanwhile
+        (source,) = ctx.outlook.changes
+        whole = self._whole()
+        name, _, tag = whole.rpartition(":")
         before = (transfer.image_of(ctx.engine, whole) or {}).get("Id")
-        if not ctx.engine.docker.tag(self.image, named.name, named.tag or self.tag):
+        if before not in {None, source.id, *(lost.id for lost in ctx.outlook.loses)}:
+            raise Conflict(f"the tag {whole} moved in this moment", "call again, if it is to move again.")
+        if not ctx.engine.docker.tag(source.id, name, tag):
             raise EngineError(f"the engine did not tag {self.image!r}", "docker_inspect_image shows its tags.")
         now = ctx.engine.docker.inspect_image(whole)["Id"]  # type: ignore[no-untyped-call]  # the stubs don't annotate it
         return Tagged(reference=whole, id=now, previous_id=before if before != now else None)
+
+    def _whole(self) -> str:
+        named = reference(self.repository)
+        return str(Reference(named.name, named.tag or self.tag))
+
+
+def _digits(image: str) -> str:
+    return image.removeprefix("sha256:")[:12]

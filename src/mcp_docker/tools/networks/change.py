@@ -3,14 +3,17 @@
 import ipaddress
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
 
 from mcp_docker import errors
-from mcp_docker.tool import Answer, Context, Demand, Power, Tier, Tool
-from mcp_docker.tools.fields import ContainerId, Labels, NetworkId, Options
+from mcp_docker.engine import lookup
+from mcp_docker.tool import Answer, Context, Demand, LossAnswer, Outlook, Power, Thing, Tier, Tool
+from mcp_docker.tools.containers.lifecycle import seen, thing_of
+from mcp_docker.tools.fields import ContainerId, DryRun, Labels, NetworkId, Options
 from mcp_docker.tools.networks.ipam import Ipam
 from mcp_docker.tools.networks.read import members
 
@@ -71,7 +74,7 @@ class CreateNetwork(Tool, tier=Tier.MODERATE, verify="docker_list_networks"):
             yield Demand(Power.NETWORK_DRIVER, f"{self.ipam.driver} for addresses")
         for name, value in (self.options or {}).items():
             if name == HOST_BINDING:
-                if not value.startswith("127."):
+                if not _is_loopback(value):
                     yield Demand(Power.PUBLISH_ADDRESS, value)
             elif not HARMLESS.fullmatch(f"{name}={value}"):
                 yield Demand(Power.NETWORK_DRIVER, f"{self.driver} with {name}={value}")
@@ -95,6 +98,13 @@ class CreateNetwork(Tool, tier=Tier.MODERATE, verify="docker_list_networks"):
             attachable=self.attachable,
         )
         return NetworkCreated(id=made["Id"], name=self.name, warning=made.get("Warning") or None)
+
+
+def _is_loopback(text: str) -> bool:
+    try:
+        return ipaddress.ip_address(text).is_loopback
+    except ValueError:
+        return False
 
 
 def _links(value: Any) -> Any:
@@ -131,9 +141,15 @@ class ConnectContainer(Tool, tier=Tier.MODERATE, verify="docker_inspect_containe
     ipv6_address: Annotated[IPv6Address | None, Field(description="Fixed IPv6 address")] = None
     links: Annotated[Annotated[Links, Texts] | None, Field(description='"container:alias"')] = None
 
+    def look(self, ctx: Context) -> Outlook:
+        network = lookup.network(ctx.engine, self.network_id)
+        container = lookup.container(ctx.engine, self.container_id)
+        changes = network_thing(network), thing_of(container)
+        return Outlook(changes=changes, demands=tuple(network_demands(network)), found=network)
+
     def run(self, ctx: Context) -> ContainerConnected:
         docker = ctx.engine.docker
-        network = docker.inspect_network(self.network_id)
+        network, joining = ctx.outlook.found, ctx.outlook.changes[1]
         wanted = {str(address) for address in (self.ipv4_address, self.ipv6_address) if address}
         # found out here, since Podman leaves the container broken, and can list none at all then
         if holder := next((member for member in members(network) if wanted & {member.ipv4, member.ipv6}), None):
@@ -142,19 +158,19 @@ class ConnectContainer(Tool, tier=Tier.MODERATE, verify="docker_inspect_containe
                 "choose another; docker_inspect_network shows which are taken.",
             )
         docker.connect_container_to_network(
-            self.container_id,
+            joining.id,
             network["Id"],
             aliases=self.aliases,
             links=[(name, alias) for name, _, alias in (link.partition(":") for link in self.links or [])] or None,
             ipv4_address=str(self.ipv4_address) if self.ipv4_address else None,
             ipv6_address=str(self.ipv6_address) if self.ipv6_address else None,
         )
-        container = docker.inspect_container(self.container_id)
+        container = docker.inspect_container(joining.id)
         places = (container.get("NetworkSettings") or {}).get("Networks") or {}
         place = places.get(network["Name"]) or {}
         return ContainerConnected(
             network=network["Name"],
-            container=(container.get("Name") or self.container_id).lstrip("/"),
+            container=joining.name,
             ipv4=place.get("IPAddress") or None,
             ipv6=place.get("GlobalIPv6Address") or None,
         )
@@ -172,45 +188,61 @@ class DisconnectContainer(Tool, tier=Tier.MODERATE, verify="docker_inspect_conta
     container_id: ContainerId
     force: Annotated[bool, Field(description="Even if the container is gone")] = False
 
+    def look(self, ctx: Context) -> Outlook:
+        network = network_thing(lookup.network(ctx.engine, self.network_id))
+        # a container that is gone can still hold its place
+        if self.force and seen(ctx, self.container_id) is None:
+            return Outlook(changes=(network,))
+        return Outlook(changes=(network, thing_of(lookup.container(ctx.engine, self.container_id))))
+
     def run(self, ctx: Context) -> ContainerDisconnected:
-        ctx.engine.docker.disconnect_container_from_network(self.container_id, self.network_id, force=self.force)
-        return ContainerDisconnected(network=self.network_id, container=self.container_id)
+        network, *leaving = ctx.outlook.changes
+        container = leaving[0].id if leaving else self.container_id
+        ctx.engine.docker.disconnect_container_from_network(container, network.id, force=self.force)
+        return ContainerDisconnected(network=network.name, container=leaving[0].name if leaving else self.container_id)
 
 
-class NetworkRemoved(Answer):
-    removed: str
-    id: str
+class NetworkRemoved(LossAnswer):
+    removed: str | None = None
+    id: str | None = None
 
 
 class RemoveNetwork(Tool, tier=Tier.DESTRUCTIVE, verify="docker_list_networks"):
     """Remove a network. Fails while containers are connected."""
 
     network_id: NetworkId
+    dry_run: DryRun = False
 
-    def run(self, ctx: Context) -> NetworkRemoved:
+    def look(self, ctx: Context) -> Outlook:
         if self.network_id in PREDEFINED:
             raise _predefined(self.network_id)
-        docker = ctx.engine.docker
-        found = docker.inspect_network(self.network_id)
-        name, full_id = found["Name"], found["Id"]
+        found = lookup.network(ctx.engine, self.network_id, exact=True)
+        name = found["Name"]
         if name in PREDEFINED:
             raise _predefined(name)
-        # a name wins over the beginning of an id: what was meant can't be known
-        if not full_id.startswith(self.network_id) and re.fullmatch("[0-9a-f]{4,63}", self.network_id):
-            others = docker.networks(filters={"id": [self.network_id]})
-            if any(other["Id"].startswith(self.network_id) for other in others):
-                raise errors.BadParameter(
-                    f"{self.network_id!r} is the name of one network and the beginning of another's id",
-                    "give the whole id; docker_inspect_network shows it.",
-                )
         if users := members(found):
             raise errors.InUse(
                 f"network {name} is used by {', '.join(member.name or member.id for member in users[:20])}"
                 + (f" and {len(users) - 20} more" if len(users) > 20 else ""),
                 "docker_disconnect_container or docker_remove_container first.",
             )
-        docker.remove_network(full_id)
-        return NetworkRemoved(removed=name, id=full_id)
+        return Outlook(loses=(replace(network_thing(found), about=found.get("Driver") or ""),))
+
+    def run(self, ctx: Context) -> NetworkRemoved:
+        (network,) = ctx.outlook.loses
+        ctx.engine.docker.remove_network(network.id)
+        return NetworkRemoved(removed=network.name, id=network.id)
+
+
+def network_thing(found: dict[str, Any]) -> Thing:
+    """An inspected network as what a call changes or takes away."""
+    return Thing("network", found["Id"], found["Name"], found.get("Labels") or {}, str(found.get("Created") or ""))
+
+
+def network_demands(found: dict[str, Any]) -> Iterator[Demand]:
+    """What joining an inspected network asks for: the host's own is the host's network, by whatever name."""
+    if found.get("Driver") == "host" or found["Name"] == "host":
+        yield Demand(Power.HOST_NAMESPACE, found["Name"])
 
 
 def _predefined(name: str) -> errors.Conflict:

@@ -1,9 +1,11 @@
 """Networks: what there is."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from mcp_docker.engine import lookup
 from mcp_docker.tool import Answer, Context, Fact, Tier, Tool
 from mcp_docker.tools.fields import Filters, NetworkId
 
@@ -101,7 +103,7 @@ class InspectNetwork(Tool, tier=Tier.SAFE):
     raw: Annotated[bool, Field(description="Add the engine's whole answer")] = False
 
     def run(self, ctx: Context) -> NetworkDetails:
-        found = ctx.engine.docker.inspect_network(self.network_id)
+        found = lookup.network(ctx.engine, self.network_id)
         return NetworkDetails(
             id=found["Id"],
             name=found.get("Name") or "",
@@ -126,7 +128,7 @@ class InspectNetwork(Tool, tier=Tier.SAFE):
         )
 
 
-def members(network: dict[str, Any]) -> list[Member]:
+def members(network: Mapping[str, Any]) -> list[Member]:
     return sorted(
         (
             Member(

@@ -1,22 +1,19 @@
-"""The engine itself: its version, what happened on it, and clearing it up."""
+"""The engine itself: its version, and what happened on it."""
 
 import json
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Annotated, Any, Literal
-from urllib.parse import urlencode
 
 from pydantic import AfterValidator, Field, model_validator
 
 import mcp_docker
 from mcp_docker import errors
 from mcp_docker.tool import Answer, Context, Cut, Fact, Tier, Tool
-from mcp_docker.tools import volumes
-from mcp_docker.tools.fields import Filters, Moment, PruneFilters
-from mcp_docker.tools.images.remove import check_labels
+from mcp_docker.tools.fields import Filters, Moment
 
 CLOCK_SECONDS = 2.0
 """The engine tells the time in whole seconds: a smaller difference says nothing."""
@@ -220,114 +217,3 @@ def _event(event: dict[str, Any]) -> Event:
         name=attributes.get("name") or None,
         attributes=told,
     )
-
-
-class Removed(Fact):
-    """What was removed, by kind."""
-
-    containers: list[str] = Field(default_factory=list)
-    networks: list[str] = Field(default_factory=list)
-    volumes: list[str] = Field(default_factory=list)
-    images: list[str] = Field(default_factory=list)
-    build_cache: list[str] = Field(default_factory=list)
-
-
-class SystemPruned(Answer):
-    removed: Removed
-    reclaimed_bytes: dict[str, int] = Field(description="By kind, where the engine tells")
-    total_reclaimed_bytes: int
-    failed: dict[str, str] | None = Field(default=None, description="What stayed, and why")
-    skipped: dict[str, str] | None = None
-
-
-class PruneSystem(
-    Tool,
-    tier=Tier.DESTRUCTIVE,
-    idempotent=True,
-    seconds=60,
-    verify="docker_events",
-    aliases=("docker_system_prune",),
-    gone={"all": "docker_prune_images(all=true) removes unused images that have a tag"},
-):
-    """Remove stopped containers, unused networks, untagged images and build cache."""
-
-    filters: Annotated[
-        PruneFilters | None, Field(description='e.g. {"label":"a=b"}, {"label!":"keep"}, {"until":"24h"}')
-    ] = None
-    volumes: Annotated[bool, Field(description="Unused anonymous volumes too")] = False
-
-    @model_validator(mode="after")
-    def _volumes_have_no_age(self) -> "PruneSystem":
-        if self.volumes and "until" in (self.filters or {}):
-            raise ValueError("volumes=true can't be combined with the filter until")
-        return self
-
-    def run(self, ctx: Context) -> SystemPruned:
-        filters = self.filters or {}
-        check_labels(ctx, filters)
-        parts: dict[str, Callable[[], dict[str, Any]]] = {
-            "containers": lambda: _prune(ctx, "containers", filters),
-            "networks": lambda: _prune(ctx, "networks", filters),
-            "volumes": lambda: _volumes(ctx, filters),
-            "images": lambda: _prune(ctx, "images", filters | {"dangling": ["true"]}),
-            "build_cache": lambda: _prune(ctx, "build", _build_filters(filters)),
-        }
-        skipped = _skipped(ctx, filters)
-        if not self.volumes:
-            del parts["volumes"]
-        removed: dict[str, list[str]] = {}
-        reclaimed: dict[str, int] = {}
-        failed: dict[str, str] = {}
-        for done, (kind, work) in enumerate((kind, parts[kind]) for kind in parts if kind not in skipped):
-            ctx.progress(done, len(parts), f"pruning {kind.replace('_', ' ')}")
-            answer, problem = volumes.tried(ctx, work)
-            if answer is None:
-                failed[kind] = problem
-                continue
-            removed[kind] = _names(answer)
-            failed |= answer.get("failed") or {}
-            if answer.get("SpaceReclaimed") is not None:
-                reclaimed[kind] = answer["SpaceReclaimed"]
-        volumes.in_time(ctx, self, removed)
-        return SystemPruned(
-            removed=Removed(**removed),
-            reclaimed_bytes=reclaimed,
-            total_reclaimed_bytes=sum(reclaimed.values()),
-            failed=failed or None,
-            skipped=skipped or None,
-        )
-
-
-def _skipped(ctx: Context, filters: dict[str, list[str]]) -> dict[str, str]:
-    if ctx.engine.connected.is_podman:
-        return {"build_cache": "Podman has none"}
-    if "label" in filters or "label!" in filters:
-        return {"build_cache": "it has no labels, and the engine would ignore the filter"}
-    return {}
-
-
-def _build_filters(filters: dict[str, list[str]]) -> dict[str, list[str]]:
-    # old engines take a duration only
-    if "until" not in filters:
-        return {}
-    return {"until": [f"{max(0, int(time.time() - float(filters['until'][0])))}s"]}
-
-
-def _prune(ctx: Context, what: str, filters: dict[str, list[str]]) -> dict[str, Any]:
-    query = urlencode({"filters": json.dumps(filters)})
-    answer: dict[str, Any] = ctx.engine.post(f"/{what}/prune?{query}", None).json()
-    return answer
-
-
-def _volumes(ctx: Context, filters: dict[str, list[str]]) -> dict[str, Any]:
-    pruned = volumes.prune(ctx, filters, named=False)
-    return {
-        "VolumesDeleted": pruned.removed,
-        "SpaceReclaimed": pruned.reclaimed_bytes,
-        "failed": {f"volume {name}": problem for name, problem in (pruned.failed or {}).items()},
-    }
-
-
-def _names(answer: dict[str, Any]) -> list[str]:
-    found = next((value for key, value in answer.items() if key.endswith("Deleted")), None) or []
-    return [item if isinstance(item, str) else item.get("Deleted") or item.get("Untagged") or "" for item in found]

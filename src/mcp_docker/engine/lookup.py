@@ -1,0 +1,75 @@
+"""From what a caller wrote to exactly one object of the engine.
+
+Engines take a name first, and then the beginning of an id; whoever can name an object can so put it in another's place.
+"""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from mcp_docker import errors
+from mcp_docker.engine import Engine
+
+LEAST_DIGITS = 12
+
+_BEGINNING = re.compile(r"[0-9a-f]{1,63}")
+
+
+def container(engine: Engine, text: str, *, exact: bool = False) -> dict[str, Any]:
+    """The one container of this name or id, as inspect shows it (Engine API, ContainerInspect).
+
+    Args:
+        text: a name, an id or its beginning.
+        exact: of an id, at least 12 digits: for what can't be undone.
+
+    Raises:
+        AmbiguousIdentifier, InexactIdentifier, or docker's APIError.
+    """
+    found: dict[str, Any] = engine.docker.inspect_container(text)
+    name = str(found.get("Name") or "").lstrip("/")
+    _check("container", text, found["Id"], {name}, exact, lambda: engine.docker.containers(all=True, filters=_id(text)))
+    return found
+
+
+def network(engine: Engine, text: str, *, exact: bool = False) -> dict[str, Any]:
+    """The one network of this name or id, as inspect shows it; arguments and errors as for `container`."""
+    found: dict[str, Any] = engine.docker.inspect_network(text)
+    _check("network", text, found["Id"], {found["Name"]}, exact, lambda: engine.docker.networks(filters=_id(text)))
+    return found
+
+
+def image(engine: Engine, text: str, *, exact: bool = False) -> dict[str, Any]:
+    """The one image of this name or id, as inspect shows it; arguments and errors as for `container`."""
+    found: dict[str, Any] = engine.docker.inspect_image(text)  # type: ignore[no-untyped-call]  # the stubs don't annotate it
+    digits = text.removeprefix("sha256:")
+    names = {tag.removeprefix("docker.io/library/").removeprefix("localhost/") for tag in found.get("RepoTags") or []}
+    names = {tag.removesuffix(":latest") for tag in names}
+    # only these can be the beginning of an id: what has a tag or a path is a name
+    if _BEGINNING.fullmatch(digits):
+        full = found["Id"].removeprefix("sha256:")
+        _check("image", digits, full, names, exact, lambda: engine.docker.images(all=True))
+    return found
+
+
+def _id(text: str) -> dict[str, list[str]]:
+    return {"id": [text]}
+
+
+def _check(
+    kind: str, text: str, found: str, names: set[str], exact: bool, others: Callable[[], list[dict[str, Any]]]
+) -> None:
+    if not _BEGINNING.fullmatch(text):
+        return
+    if text in names:
+        ids = (str(other["Id"]).removeprefix("sha256:") for other in others())
+        if any(other.startswith(text) and other != found for other in ids):
+            raise errors.AmbiguousIdentifier(
+                f"{text!r} is the name of one {kind} and the beginning of another's id",
+                f"give the whole id; that of the one with the name is {found}.",
+            )
+    elif exact and len(text) < LEAST_DIGITS:
+        raise errors.InexactIdentifier(
+            f"{text!r} is only the beginning of an id, and this can't be undone",
+            f"give the exact name, or at least {LEAST_DIGITS} digits of the id: {found[:LEAST_DIGITS]}, if that one is "
+            "meant.",
+        )
