@@ -23,6 +23,7 @@ McpDockerError
     ├── NotConfirmed            a person declined, or gave no valid answer
     │   ├── ConfirmationTimedOut    nobody answered in time
     │   └── ConfirmationUnavailable the client can't ask, and the operator wants a person asked
+    ├── RateLimited             too many calls
     ├── AuditUnavailable        the audit log can't be written, and this is a change
     ├── Cancelled               the client cancelled, or is gone
     ├── TimedOut                the time limit passed
@@ -203,6 +204,16 @@ class ConfirmationUnavailable(NotConfirmed):
     """The operator wants a person asked, and this client can't ask one."""
 
     code = "CONFIRMATION_UNAVAILABLE"
+
+
+class RateLimited(Refused):
+    """Too many calls in too short a time, or too many at once. `seconds` says when to try again."""
+
+    code = "RATE_LIMITED"
+
+    def __init__(self, what: str, hint: str, *, seconds: int = 1) -> None:
+        super().__init__(what, hint)
+        self.seconds = seconds
 
 
 class AuditUnavailable(Refused):

@@ -63,7 +63,7 @@ async def client(era: str) -> AsyncIterator[Client]:
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
-    """Start a server with every tier on and something to do for every tool, spoken to in plain lines: start(MCP_LOG_LEVEL="DEBUG")."""
+    """Start a server with every tool on, spoken to in plain lines: start(MCP_LOG_LEVEL="DEBUG")."""
     with contextlib.ExitStack() as servers:
 
         def begin(era: str = HANDSHAKE, *, reads: bool = True, **settings: str) -> ServerProcess:

@@ -9,6 +9,7 @@ import pytest
 
 from mcp_docker import docs, schema
 from mcp_docker.registry import declared
+from mcp_docker.settings import Settings
 from mcp_docker.tool import Tier, Tool
 from tests.unit.conftest import FakeEngine, Run
 
@@ -112,6 +113,15 @@ def test_the_tier_alone_decides_the_annotations(tool: type[Tool]) -> None:
     annotations = tool.spec.annotations
     assert annotations["readOnlyHint"] is (tool.spec.tier is Tier.SAFE)
     assert annotations["destructiveHint"] is (tool.spec.tier is Tier.DESTRUCTIVE)
+
+
+def test_what_the_page_on_security_names_exists() -> None:
+    text = (docs.ROOT / "SECURITY.md").read_text(encoding="utf-8")
+    tests = re.findall(r"`(tests/[\w/.]+)`", text)
+    assert len(tests) > 15
+    assert [name for name in tests if not (docs.ROOT / name).exists()] == []
+    named = set(re.findall(r"`((?:SAFETY|SECURITY)_[A-Z_]+)", text)) - {"SAFETY_ALLOW_"}
+    assert named <= {name.upper() for name in Settings.model_fields}
 
 
 def test_the_generated_files_are_fresh() -> None:

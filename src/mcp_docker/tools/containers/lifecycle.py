@@ -127,7 +127,7 @@ class StartContainer(Tool, tier=Tier.MODERATE, idempotent=True, verify="docker_i
 
 
 class RestartContainer(Tool, tier=Tier.MODERATE, verify="docker_inspect_container"):
-    """Stop a container if it runs, then start it."""
+    """Stop a container if it runs, then start it. One made with remove=true is deleted by it."""
 
     container_id: ContainerId
     timeout: StopSeconds = 10

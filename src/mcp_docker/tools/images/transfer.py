@@ -192,7 +192,7 @@ class Tagged(Answer):
 
 
 class TagImage(Tool, tier=Tier.MODERATE, idempotent=True, verify="docker_inspect_image"):
-    """Give an image another name. A tag that exists moves."""
+    """Give an image another name. Moving a tag that exists is destructive."""
 
     image: ImageRef
     repository: Annotated[ImageName, Field(description="New name: [registry/]name")]

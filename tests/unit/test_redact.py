@@ -1,0 +1,106 @@
+"""What an answer may carry: no control characters, no secrets, a fence around strangers' text, and so many bytes."""
+
+import json
+import re
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mcp_docker import redact
+from tests.conftest import code_of, data_of
+from tests.unit.conftest import FakeEngine, Run
+from tests.unit.test_containers_exec import EXEC, ID, WEB, frame
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=20,
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "clean"),
+    [
+        ("\x1b[31mred\x1b[0m", "red"),
+        ("\x1b]0;title\x07text", "text"),
+        ("\x1b]8;;http://x\x1b\\link\x1b]8;;\x1b\\", "link"),
+        ("\x1bPq#0\x1b\\after", "after"),
+        ("a\u202eb\u2066c\u200bd\ufeffe", "abcde"),
+        ("bell\x07 null\x00 c1\x9b31m del\x7f", "bell null c131m del"),
+        ("kept\n\tkept\r\nkept", "kept\n\tkept\nkept"),
+        ("naïve 漢字 🐳", "naïve 漢字 🐳"),
+    ],
+)
+def test_what_paints_or_turns_the_text_is_taken_out(text: str, clean: str) -> None:
+    assert redact.told(text, hide=False) == clean
+    assert redact.clean([text, {text: text}], hide=False)[0] == [clean, {clean: clean}]
+
+
+@given(JSON)
+def test_cleaning_is_done_after_one_time_and_says_what_it_returns(data: Any) -> None:
+    once, text = redact.clean(data, hide=True)
+    assert json.loads(text) == once
+    assert redact.clean(once, hide=True) == (once, text)
+
+
+@given(st.text())
+def test_a_fence_can_not_be_closed_from_inside(text: str) -> None:
+    first = redact.fence(text)
+    match = re.fullmatch(r"<(untrusted-[0-9a-f]{16})>\n(.*)\n</\1>", first, re.DOTALL)
+    assert match is not None
+    assert match[2] == text
+    assert match[1] not in redact.fence(text)
+
+
+def test_a_secret_that_is_broken_up_by_invisible_characters_is_hidden_all_the_same() -> None:
+    assert "hunter2" not in redact.told("pass\u200bword=hun\x1b[0mter2", hide=True)
+
+
+@given(st.lists(st.text(max_size=40), max_size=60), st.integers(min_value=120, max_value=2_000))
+def test_what_is_bound_fits_and_keeps_its_shape(lines: list[str], limit: int) -> None:
+    data = {"id": "x", "lines": lines}
+    bound, said = redact.bound(data, limit, frozenset({"lines"}))
+    assert set(bound) == set(data)
+    assert bound["lines"] == lines[len(lines) - len(bound["lines"]) :] or len(bound["lines"]) == 1
+    assert bool(said) is (bound != data)
+
+
+@pytest.fixture
+def secret(engine: FakeEngine) -> str:
+    """A secret that a container holds, and prints."""
+    secret = "hunter2-and-more"
+    engine.on(
+        "GET",
+        "/containers/web/json",
+        WEB | {"Config": {"Env": [f"DB_PASSWORD={secret}"], "Cmd": [f"--token={secret}"]}},
+    )
+    engine.on("POST", f"/containers/{ID}/exec", {"Id": EXEC}, status=201)
+    engine.on("POST", f"/exec/{EXEC}/start", frame(1, f"connecting to postgres://me:{secret}@db/x\n".encode()))
+    engine.on("GET", f"/exec/{EXEC}/json", {"ExitCode": 0})
+    engine.on("POST", "/containers/web/start", {"message": f"password={secret} is wrong"}, status=500)
+    engine.on("POST", f"/containers/{ID}/start", {"message": f"password={secret} is wrong"}, status=500)
+    return secret
+
+
+def test_secrets_are_hidden_in_answers_and_errors(secret: str, run: Run) -> None:
+    for result in (
+        run("docker_inspect_container", container_id="web"),
+        run("docker_inspect_container", container_id="web", raw=True),
+        run("docker_exec_command", container_id="web", command=["connect"]),
+        run("docker_start_container", container_id="web"),
+        run("docker_start_container", container_id=f"password={secret}"),
+    ):
+        assert secret not in result.text
+        assert secret not in json.dumps(result.data)
+        assert "[REDACTED]" in result.text
+
+
+def test_the_operator_can_have_secrets_told(secret: str, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SAFETY_REDACT_SECRETS", "false")
+    assert secret in run("docker_exec_command", container_id="web", command=["connect"]).text
+    assert data_of(run("docker_inspect_container", container_id="web"))["environment"] == [f"DB_PASSWORD={secret}"]
+    result = run("docker_start_container", container_id="web")
+    assert code_of(result) == "ENGINE_ERROR"
+    assert secret in result.text
