@@ -74,7 +74,7 @@ def test_a_log_of_100000_lines_costs_little_memory(raw: docker.APIClient, contai
     made = finished(raw, container(["sh", "-c", "seq 1 100000 | sed 's/$/ of a log that is rather long/'"]))
     code = f"""
 import anyio, resource, sys
-from mcp_docker.audit.record import Caller
+from mcp_docker.caller import Caller
 from mcp_docker.engine import Engine
 from mcp_docker.pipeline import Call, Pipeline
 from mcp_docker.registry import Registry

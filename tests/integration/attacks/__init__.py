@@ -1,0 +1,1 @@
+"""What must be refused on a real engine, and what must not: both as data."""
