@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mcp_docker.audit.record import Caller
+from mcp_docker.caller import Caller
 from mcp_docker.pipeline import Result
 
 

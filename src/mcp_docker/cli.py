@@ -11,8 +11,12 @@ from mcp_docker import __version__
 from mcp_docker.errors import SettingsError
 
 if TYPE_CHECKING:
+    from mcp_docker.audit import Audit
     from mcp_docker.confirm import Question, Reply
+    from mcp_docker.engine import Engine
     from mcp_docker.pipeline import Pipeline
+    from mcp_docker.registry import Registry
+    from mcp_docker.settings import Settings
 
 EX_CONFIG = 78
 
@@ -45,7 +49,19 @@ def _parser() -> argparse.ArgumentParser:
         prog="mcp-docker", description="MCP server for the Docker Engine. Without a subcommand it serves."
     )
     parser.add_argument("--version", action="version", version=f"mcp-docker {__version__}")
-    parser.add_argument("--transport", choices=["stdio"], default="stdio", help="how clients reach it (default: stdio)")
+    parser.add_argument(
+        "--transport", choices=["stdio", "http"], default="stdio", help="how clients reach it (default: stdio)"
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="http: address to listen on (default: 127.0.0.1)")
+    parser.add_argument("--port", type=int, default=8000, help="http: port to listen on (default: 8000)")
+    parser.add_argument("--tls-cert", type=Path, metavar="FILE", help="http: certificate chain, to speak TLS")
+    parser.add_argument("--tls-key", type=Path, metavar="FILE", help="http: its key")
+    parser.add_argument("--metrics-port", type=int, metavar="PORT", help="http: serve /metrics on a port of its own")
+    parser.add_argument(
+        "--insecure-no-auth",
+        action="store_true",
+        help="http: serve on an address that others reach without asking for tokens",
+    )
     parser.add_argument(
         "--read-only", action="store_true", help="only tools that read (SAFE), whatever the settings say"
     )
@@ -79,13 +95,16 @@ def _run(arguments: argparse.Namespace) -> int:
         from mcp_docker.audit.show import show
 
         return show(arguments, settings)
-    pipeline = Pipeline(settings, Registry(settings), Engine(settings), open_audit(settings))
+    registry, engine, audit = Registry(settings), Engine(settings), open_audit(settings)
     for name in unheeded():
         logger.warning("{} is set, but has no effect in this version", name)
     if settings.safety_yolo_mode:
         logger.critical(
             "SAFETY_YOLO_MODE is on: arguments are not judged, and nobody is asked before something is lost"
         )
+    if arguments.command is None and arguments.transport == "http":
+        return _serve_http(settings, registry, engine, audit, arguments)
+    pipeline = Pipeline(settings, registry, engine, audit)
     match arguments.command:
         case "doctor":
             from mcp_docker.doctor import doctor
@@ -122,12 +141,36 @@ def _serve(pipeline: "Pipeline") -> None:
     os._exit(status)
 
 
+def _serve_http(
+    settings: "Settings", registry: "Registry", engine: "Engine", audit: "Audit | None", arguments: argparse.Namespace
+) -> int:
+    import anyio
+
+    from mcp_docker.http.app import Listening
+    from mcp_docker.http.serve import serve
+
+    listening = Listening(
+        arguments.host,
+        arguments.port,
+        arguments.tls_cert,
+        arguments.tls_key,
+        arguments.insecure_no_auth,
+        arguments.metrics_port,
+    )
+    gc.freeze()
+    gc.enable()
+    anyio.run(serve, settings, registry, engine, audit, listening)
+    sys.stderr.flush()
+    # threads of calls that were cut may still be on their way back
+    os._exit(0)
+
+
 def _call(pipeline: "Pipeline", tool: str, text: str) -> int:
     import json
 
     import anyio
 
-    from mcp_docker.audit.record import Caller, user
+    from mcp_docker.caller import Caller, user
     from mcp_docker.pipeline import Call
 
     try:

@@ -10,6 +10,7 @@ import types
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
+from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
@@ -23,7 +24,7 @@ ROOT = Path(__file__).parents[2]
 PREFIXES = {
     "DOCKER_": "The engine",
     "SAFETY_": "What calls may do",
-    "SECURITY_": "What is recorded",
+    "SECURITY_": "Who may call, how often, and what is recorded",
     "MCP_": "The server",
 }
 LETTERS = {Tier.SAFE: "safe", Tier.MODERATE: "moderate", Tier.DESTRUCTIVE: "**destructive**"}
@@ -131,8 +132,9 @@ def _type(annotation: Any) -> str:
     if origin is tuple:
         return "list"
     if origin is dict:
-        return "name=number list"
-    return {bool: "true, false", int: "whole number", float: "number", Path: "path", str: "text"}[annotation]
+        return "name=number list" if arguments[1] in (int, float) or get_origin(arguments[1]) is Annotated else "JSON"
+    words = {bool: "true, false", int: "whole number", float: "number", Path: "path", str: "text", SecretStr: "text"}
+    return words[annotation]
 
 
 def _default(field: FieldInfo) -> str:

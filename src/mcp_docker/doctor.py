@@ -7,7 +7,7 @@ from collections import Counter
 import anyio
 
 from mcp_docker import __version__
-from mcp_docker.audit.record import Caller, user
+from mcp_docker.caller import Caller, user
 from mcp_docker.engine import CallScope, NoEngine
 from mcp_docker.engine.address import remedy
 from mcp_docker.errors import Refused
@@ -15,6 +15,9 @@ from mcp_docker.pipeline import Call, Pipeline
 from mcp_docker.tool import Tier
 
 CONNECT_SECONDS = 10.0
+
+
+HERE = Caller(user(), "cli")
 
 
 def doctor(pipeline: Pipeline) -> int:
@@ -30,7 +33,7 @@ def doctor(pipeline: Pipeline) -> int:
 
 def show_tools(pipeline: Pipeline) -> int:
     """Print every tool: enabled, or why not. Exit status: 0."""
-    entries = pipeline.registry.entries()
+    entries = pipeline.registry.entries(HERE)
     width = max(len(entry.tool.spec.name) for entry in entries)
     toolset = ""
     for entry in entries:
@@ -64,7 +67,7 @@ def _engine(pipeline: Pipeline) -> bool:
 
 
 def _enabled(pipeline: Pipeline) -> list[tuple[str, str]]:
-    entries = pipeline.registry.entries()
+    entries = pipeline.registry.entries(HERE)
     total = Counter(entry.tool.spec.tier for entry in entries)
     shown = Counter(entry.tool.spec.tier for entry in entries if entry.hidden is None)
     lines = []
@@ -76,7 +79,7 @@ def _enabled(pipeline: Pipeline) -> list[tuple[str, str]]:
 
 
 def _real_call(pipeline: Pipeline) -> bool:
-    visible = pipeline.registry.visible()
+    visible = pipeline.registry.visible(HERE)
     name = next(
         (name for name in ("docker_list_containers", "docker_version", "docker_list_images") if name in visible), ""
     )
@@ -84,7 +87,7 @@ def _real_call(pipeline: Pipeline) -> bool:
         _line("real call", "none made: no tool that needs no arguments is enabled")
         return True
     began = time.perf_counter()
-    result = anyio.run(pipeline.call, Call(name, {}, Caller(user(), "cli")))
+    result = anyio.run(pipeline.call, Call(name, {}, HERE))
     milliseconds = (time.perf_counter() - began) * 1_000
     _line("real call", f"{name}: {'answered' if not result.is_error else result.text} in {milliseconds:.0f} ms")
     return not result.is_error

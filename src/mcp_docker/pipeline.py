@@ -13,12 +13,14 @@ from loguru import logger
 
 from mcp_docker import errors, policy, redact
 from mcp_docker.audit import Audit
-from mcp_docker.audit.record import Caller, Record
+from mcp_docker.audit.record import Record
+from mcp_docker.caller import Caller
 from mcp_docker.confirm import Answered, Ask, Confirm, Question
 from mcp_docker.engine import CallScope, Engine
 from mcp_docker.errors import Refused
 from mcp_docker.registry import Registry
 from mcp_docker.settings import Settings
+from mcp_docker.throttle import Throttle
 from mcp_docker.tool import Answer, Context, Cut, Limits, LossAnswer, Lost, Outlook, TextAnswer, Tier, Tool
 
 CALLS_IN_FLIGHT = 64
@@ -28,6 +30,8 @@ AUDIT_SECONDS = 3.0
 REFUSAL_CHARACTERS = 4_000
 
 Progress = Callable[[float, float | None, str], Awaitable[None]]
+Observed = Callable[[str, str | None, str, str | None, float], None]
+"""Is told of a call: the tool, its tier, the outcome, the code of a refusal, seconds."""
 
 
 @dataclass(frozen=True)
@@ -71,18 +75,30 @@ class Pipeline:
         registry: the tools.
         engine: the Docker Engine.
         audit: where calls are recorded; None if nowhere.
+        throttle: how many calls a caller may make; None for no limit.
+        observed: is told of each call that has ended.
 
     Raises:
         SettingsError: the policy can't make sense of a setting.
     """
 
-    def __init__(self, settings: Settings, registry: Registry, engine: Engine, audit: Audit | None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        registry: Registry,
+        engine: Engine,
+        audit: Audit | None,
+        throttle: Throttle | None = None,
+        observed: Observed | None = None,
+    ) -> None:
         policy.check(settings)
         self.settings = settings
         self.registry = registry
         self.engine = engine
         self.confirm = Confirm(settings)
         self._audit = audit
+        self._throttle = throttle
+        self._observed = observed
         self._slots: anyio.CapacityLimiter | None = None
         self._jobs: weakref.WeakSet[_Job] = weakref.WeakSet()
 
@@ -93,10 +109,11 @@ class Pipeline:
         refused: Refused | None = errors.Cancelled("the call was cancelled", "call again if it is still wanted.")
         outcome = "done"
         try:
-            kind = self.registry.find(call.name)
-            record.of(kind)
-            tool = kind.parse(call.arguments)
-            result = await self._carried_out(tool, call, record)
+            async with self._throttle.call(call.caller.key) if self._throttle else contextlib.nullcontext():
+                kind = self.registry.find(call.name, call.caller)
+                record.of(kind)
+                tool = kind.parse(call.arguments)
+                result = await self._carried_out(tool, call, record)
             refused, outcome = None, "asked" if result.question else "done"
             return result
         except Refused as problem:
@@ -106,10 +123,12 @@ class Pipeline:
             if not record.closed:
                 with anyio.move_on_after(AUDIT_SECONDS, shield=True):
                     await anyio.to_thread.run_sync(record.close, refused, outcome, abandon_on_cancel=True)
+            if self._observed is not None and (ended := record.outcome) is not None:
+                self._observed(record.tool, record.tier, ended.word, ended.code, ended.seconds)
 
     async def _carried_out(self, tool: Tool, call: Call, record: Record) -> Result:
         """Run the tool; where something would be lost, only once a person has agreed to exactly that."""
-        who, agreed = call.caller.name, ""
+        who, agreed = call.caller.key, ""
         if call.answered is not None:
             agreed = self.confirm.agreed(who, tool, call.answered)
         while True:
@@ -122,6 +141,11 @@ class Pipeline:
             if reply is None:
                 return Result("", question=job.question)
             agreed = self.confirm.agreed(who, tool, Answered(job.question.state, reply))
+
+    @property
+    def in_flight(self) -> int:
+        """Calls whose threads are at work."""
+        return sum(job.started and not job.finished.is_set() for job in self._jobs)
 
     async def drain(self, seconds: float) -> None:
         """Cut the calls in flight, and wait up to so many seconds for what their threads tidy up."""
@@ -214,7 +238,7 @@ class _Job:
         return tool.run(replace(context, outlook=outlook))
 
     def _unanswered(self, outlook: Outlook) -> Question | None:
-        sure, who = self._pipeline.confirm, self._call.caller.name
+        sure, who = self._pipeline.confirm, self._call.caller.key
         question = sure.question(who, self.tool, self._call.arguments, outlook.loses, self._agreed)
         if question is not None and self._call.ask is None:
             sure.unasked()
@@ -305,7 +329,10 @@ def _refusal(refused: Refused, settings: Settings) -> Result:
         text = f"{text[: REFUSAL_CHARACTERS * 3 // 4]} […] {text[-REFUSAL_CHARACTERS // 4 :]}"
     if refused.detail:
         text += "\n" + redact.fence(redact.told(refused.detail, hide=hide)[-limit // 2 :])
-    return Result(text, meta={"mcp-docker/code": refused.code})
+    meta: dict[str, Any] = {"mcp-docker/code": refused.code}
+    if isinstance(refused, errors.RateLimited):
+        meta["mcp-docker/retry-after-seconds"] = refused.seconds
+    return Result(text, meta=meta)
 
 
 def _timed_out(tool: Tool, limits: Limits) -> errors.TimedOut:

@@ -10,6 +10,7 @@ from enum import StrEnum
 from loguru import logger
 
 from mcp_docker import tools
+from mcp_docker.caller import Caller
 from mcp_docker.errors import SettingsError, ToolNotAvailable
 from mcp_docker.settings import Settings
 from mcp_docker.tool import Tier, Tool
@@ -25,6 +26,8 @@ class Hidden(StrEnum):
     NOT_LISTED = "not in SAFETY_ALLOWED_TOOLS"
     MODERATE_OFF = "needs SAFETY_ALLOW_MODERATE_OPERATIONS=true"
     DESTRUCTIVE_OFF = "needs SAFETY_ALLOW_DESTRUCTIVE_OPERATIONS=true"
+    SCOPE = "needs a token with a wider scope"
+    GROUP = "not allowed to the caller's groups"
 
 
 @dataclass(frozen=True)
@@ -61,21 +64,21 @@ class Registry:
         self._allowed = None if allowed is None else self._canonical("SAFETY_ALLOWED_TOOLS", allowed)
         self._canonical("SAFETY_TOOL_TIMEOUTS", settings.safety_tool_timeouts)
 
-    def entries(self) -> list[Entry]:
-        """Every tool, with the reason why it is hidden."""
-        return [Entry(tool, self._hidden(tool)) for tool in self._tools.values()]
+    def entries(self, caller: Caller) -> list[Entry]:
+        """Every tool, with the reason why it is hidden from the caller."""
+        return [Entry(tool, self._hidden(tool, caller)) for tool in self._tools.values()]
 
-    def visible(self) -> dict[str, type[Tool]]:
+    def visible(self, caller: Caller) -> dict[str, type[Tool]]:
         """The tools that exist for the caller: what is listed is what can be called."""
-        return {entry.tool.spec.name: entry.tool for entry in self.entries() if entry.hidden is None}
+        return {entry.tool.spec.name: entry.tool for entry in self.entries(caller) if entry.hidden is None}
 
-    def find(self, name: str) -> type[Tool]:
-        """The visible tool of that name or alias.
+    def find(self, name: str, caller: Caller) -> type[Tool]:
+        """The tool of that name or alias, if it is visible to the caller.
 
         Raises:
             ToolNotAvailable: unknown and forbidden tools alike.
         """
-        tool = self.visible().get(self._names.get(name, name))
+        tool = self.visible(caller).get(self._names.get(name, name))
         if tool is None:
             raise ToolNotAvailable(name)
         return tool
@@ -89,7 +92,7 @@ class Registry:
         own = chosen.get(spec.name, spec.seconds or settings.safety_default_tool_timeout)
         return max(own, tool.seconds_needed() or 0)
 
-    def _hidden(self, tool: type[Tool]) -> Hidden | None:
+    def _hidden(self, tool: type[Tool], caller: Caller) -> Hidden | None:
         name, tier, settings = tool.spec.name, tool.spec.tier, self._settings
         # 1. deny wins
         if name in self._denied:
@@ -102,6 +105,12 @@ class Registry:
             return Hidden.MODERATE_OFF
         if tier is Tier.DESTRUCTIVE and not settings.safety_allow_destructive_operations:
             return Hidden.DESTRUCTIVE_OFF
+        # 4. what the caller's token allows of that
+        if tier not in caller.tiers:
+            return Hidden.SCOPE
+        # 5. and what the caller's groups allow
+        if caller.tools is not None and name not in caller.tools:
+            return Hidden.GROUP
         return None
 
     def _canonical(self, setting: str, names: Iterable[str]) -> frozenset[str]:

@@ -1,14 +1,15 @@
 """Every option once: name, type, default, help. Environment, --env-file and CONFIGURATION.md derive from it."""
 
 import difflib
+import ipaddress
 import json
 import os
 import re
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from dotenv import dotenv_values
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from mcp_docker.errors import SettingsError
@@ -39,6 +40,10 @@ def _listed(value: Any) -> Any:
     return [item for part in value.split(",") if (item := part.strip())]
 
 
+def _object(value: Any) -> Any:
+    return _json(value) if isinstance(value, str) else value
+
+
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)]
 
 
@@ -54,6 +59,22 @@ def _roots(values: tuple[str, ...]) -> tuple[str, ...]:
     return values
 
 
+def _networks(values: tuple[str, ...]) -> tuple[str, ...]:
+    for value in values:
+        try:
+            ipaddress.ip_network(value, strict=False)
+        except ValueError:
+            raise ValueError(f"{value!r} is no network: write 10.0.0.0/8, 192.168.1.7 or fd00::/8") from None
+    return values
+
+
+def _not_everything(values: tuple[str, ...]) -> tuple[str, ...]:
+    if any(ipaddress.ip_network(value, strict=False).prefixlen == 0 for value in values):
+        raise ValueError("everything can't be trusted: anybody could then claim any address")
+    return values
+
+
+Networks = Annotated[Names, AfterValidator(_networks)]
 Roots = Annotated[Names, AfterValidator(_roots)]
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 
@@ -176,6 +197,65 @@ class Settings(BaseSettings):
         description="Bytes at which the audit log is moved aside; ten are kept",
     )
 
+    security_allowed_hosts: Names | None = Field(
+        None,
+        description="Host headers that are answered over HTTP, as `mcp.example.com` or `localhost:*`; unset: loopback",
+    )
+    security_allowed_origins: Names | None = Field(
+        None, description="Origins of browser clients, as `https://app.example.com`; unset: loopback"
+    )
+    security_allowed_client_ips: Networks | None = Field(
+        None, description="Networks that clients may come from, as `10.0.0.0/8`; unset: all"
+    )
+    security_trusted_proxies: Annotated[Networks, AfterValidator(_not_everything)] = Field(
+        (), description="Networks of proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed"
+    )
+    security_public_url: str | None = Field(
+        None,
+        pattern=r"^https?://[^\s?#]+$",
+        description="Address of `/mcp` as clients write it, for which tokens are issued; unset: the audience if that "
+        "is an address, or else where it listens",
+    )
+    security_rate_limit_enabled: bool = Field(True, description="Limit calls over HTTP")
+    security_rate_limit_rpm: int = Field(600, ge=1, le=1_000_000, description="Calls a minute, for each caller")
+    security_rate_limit_concurrent: int = Field(16, ge=1, le=10_000, description="Calls in flight, for each caller")
+    security_pre_auth_rate_limit_rpm: int = Field(
+        10, ge=1, le=1_000_000, description="Failed authentications a minute, for each address"
+    )
+    security_rate_limit_storage: str = Field(
+        "memory://", description="Where calls are counted; `redis://host:6379` for several replicas"
+    )
+    security_oauth_enabled: bool = Field(False, description="Ask HTTP clients for a token; needs issuer and audience")
+    security_oauth_issuer: str | None = Field(None, description="Issuer of tokens, exactly as its tokens name it")
+    security_oauth_audience: Names = Field((), description="What tokens must be issued for: one of these")
+    security_oauth_jwks_url: str | None = Field(
+        None, description="Where the issuer's keys are; unset: as its metadata says"
+    )
+    security_oauth_introspection_url: str | None = Field(
+        None, description="Have the issuer judge each token there (RFC 7662), instead of checking signatures"
+    )
+    security_oauth_client_id: str | None = Field(None, description="As whom to ask there")
+    security_oauth_client_secret: SecretStr | None = Field(None, description="And with which secret")
+    security_oauth_client_secret_file: Path | None = Field(None, description="File that holds the secret")
+    security_oauth_required_scopes: Names = Field(
+        (), description="Scopes that every token must have; unset: the one for SAFE tools"
+    )
+    security_oauth_read_scope: str = Field("docker:read", description="Scope for SAFE tools")
+    security_oauth_write_scope: str = Field("docker:write", description="Scope for MODERATE tools")
+    security_oauth_destroy_scope: str = Field("docker:destroy", description="Scope for DESTRUCTIVE tools")
+    security_oauth_groups_claim: str | None = Field(
+        None, description="Claim with the caller's groups or roles, as `groups` or `realm_access.roles`"
+    )
+    security_oauth_group_tools: Annotated[dict[str, tuple[str, ...]], NoDecode, BeforeValidator(_object)] = Field(
+        default_factory=dict,
+        description='Tools by group, as `{"ops":["docker_list_containers"]}`; who is in none of them gets no tools',
+    )
+    security_oauth_clock_skew_seconds: int = Field(60, ge=0, le=600, description="Seconds by which clocks may differ")
+    security_state_key: SecretStr | None = Field(
+        None, description="At least 32 characters that all replicas share: it seals what clients carry between calls"
+    )
+    security_state_key_file: Path | None = Field(None, description="File that holds them")
+
     mcp_server_name: str = Field("mcp-docker", min_length=1, max_length=64, description="Name told to clients")
     mcp_log_level: Annotated[
         Literal["TRACE", "DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"],
@@ -184,22 +264,41 @@ class Settings(BaseSettings):
     mcp_json_logging: bool = Field(False, description="Log as JSON lines")
     mcp_debug_mode: bool = Field(False, description="Log at DEBUG, with tracebacks")
 
+    @model_validator(mode="after")
+    def _token_can_be_judged(self) -> Self:
+        if self.security_oauth_enabled and not (self.security_oauth_issuer and self.security_oauth_audience):
+            raise ValueError("SECURITY_OAUTH_ENABLED needs SECURITY_OAUTH_ISSUER and SECURITY_OAUTH_AUDIENCE")
+        if self.security_oauth_introspection_url and not self.security_oauth_client_id:
+            raise ValueError("SECURITY_OAUTH_INTROSPECTION_URL needs SECURITY_OAUTH_CLIENT_ID and a secret")
+        for name in ("security_oauth_client_secret", "security_state_key"):
+            if getattr(self, name) and getattr(self, f"{name}_file"):
+                raise ValueError(f"{name.upper()} and {name.upper()}_FILE say the same: set one of them")
+        return self
+
+    def secret(self, name: str) -> str | None:
+        """A secret setting, also where it is kept in a file: `secret("security_state_key")`.
+
+        Raises:
+            SettingsError: the file can't be read, or is empty.
+        """
+        value, file = getattr(self, name), getattr(self, f"{name}_file")
+        if file is None:
+            return value.get_secret_value() if value else None
+        try:
+            text = str(file.read_text(encoding="utf-8")).strip()
+        except (OSError, UnicodeDecodeError) as problem:
+            raise SettingsError([f"{name.upper()}_FILE: {file} can't be read ({type(problem).__name__})"]) from None
+        if not text:
+            raise SettingsError([f"{name.upper()}_FILE: {file} is empty"])
+        return text
+
     @model_validator(mode="before")
     @classmethod
     def _blank_is_unset(cls, values: Any) -> Any:
         return {name: value for name, value in values.items() if not (isinstance(value, str) and not value.strip())}
 
 
-RESERVED = frozenset(
-    """
-    SAFETY_ALLOWED_PROMPTS SAFETY_ALLOWED_RESOURCES SECURITY_ALLOWED_CLIENT_IPS SECURITY_ALLOWED_HOSTS
-    SECURITY_ALLOWED_ORIGINS SECURITY_OAUTH_AUDIENCE SECURITY_OAUTH_CLIENT_ID SECURITY_OAUTH_CLIENT_SECRET
-    SECURITY_OAUTH_CLIENT_SECRET_FILE SECURITY_OAUTH_CLOCK_SKEW_SECONDS SECURITY_OAUTH_ENABLED
-    SECURITY_OAUTH_INTROSPECTION_URL SECURITY_OAUTH_ISSUER SECURITY_OAUTH_JWKS_URL SECURITY_OAUTH_REQUIRED_SCOPES
-    SECURITY_PRE_AUTH_RATE_LIMIT_RPM SECURITY_RATE_LIMIT_CONCURRENT SECURITY_RATE_LIMIT_ENABLED SECURITY_RATE_LIMIT_RPM
-    SECURITY_TRUSTED_PROXIES
-    """.split()
-)
+RESERVED = frozenset({"SAFETY_ALLOWED_PROMPTS", "SAFETY_ALLOWED_RESOURCES"})
 """Names that are known but not acted on in this version; setting one is said at the start."""
 
 _OTHERS = frozenset(
@@ -230,9 +329,10 @@ def load(env_file: Path | None = None, **flags: Any) -> Settings:
         settings = Settings(_env_file=env_file, **flags)
     except ValidationError as error:
         for detail in error.errors(include_url=False, include_input=False):
-            name, *rest = (str(part) for part in detail["loc"])
+            name, *rest = [str(part) for part in detail["loc"]] or [""]
             where = name.upper() + "".join(f"[{part}]" for part in rest)
-            problems.append(f"{where}: {str(detail['msg']).removeprefix('Value error, ')}")
+            message = str(detail["msg"]).removeprefix("Value error, ")
+            problems.append(f"{where}: {message}" if where else message)
         raise SettingsError(problems) from None
     if problems:
         raise SettingsError(problems)

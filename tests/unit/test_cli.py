@@ -162,9 +162,9 @@ def test_doctor_says_when_a_context_cannot_be_read(command: Command, monkeypatch
 
 
 def test_a_setting_without_effect_is_said_at_the_start(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SECURITY_OAUTH_ENABLED", "true")
+    monkeypatch.setenv("SAFETY_ALLOWED_PROMPTS", "true")
     _, _, err = command("tools")
-    assert "SECURITY_OAUTH_ENABLED is set, but has no effect in this version" in err
+    assert "SAFETY_ALLOWED_PROMPTS is set, but has no effect in this version" in err
 
 
 def test_an_interrupted_command_ends_with_130(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ from mcp_docker.errors import SettingsError, ToolNotAvailable
 from mcp_docker.registry import Hidden, Registry
 from mcp_docker.settings import load
 from mcp_docker.tool import Tier
+from tests.conftest import CALLER
 
 
 def registry(**settings: object) -> Registry:
@@ -14,7 +15,7 @@ def registry(**settings: object) -> Registry:
 
 
 def tiers(found: Registry) -> set[Tier]:
-    return {tool.spec.tier for tool in found.visible().values()}
+    return {tool.spec.tier for tool in found.visible(CALLER).values()}
 
 
 def test_the_tiers_cumulate() -> None:
@@ -26,26 +27,26 @@ def test_the_tiers_cumulate() -> None:
 
 def test_deny_wins_over_allow() -> None:
     found = registry(safety_allowed_tools=("docker_version", "docker_events"), safety_denied_tools=("docker_events",))
-    assert set(found.visible()) == {"docker_version"}
-    hidden = {entry.tool.spec.name: entry.hidden for entry in found.entries()}
+    assert set(found.visible(CALLER)) == {"docker_version"}
+    hidden = {entry.tool.spec.name: entry.hidden for entry in found.entries(CALLER)}
     assert hidden["docker_events"] is Hidden.DENIED
     assert hidden["docker_list_images"] is Hidden.NOT_LISTED
 
 
 def test_an_allow_list_does_not_switch_a_tier_on() -> None:
-    assert registry(safety_allowed_tools=("docker_remove_volume",)).visible() == {}
+    assert registry(safety_allowed_tools=("docker_remove_volume",)).visible(CALLER) == {}
 
 
 def test_an_empty_allow_list_allows_nothing() -> None:
-    assert registry(safety_allowed_tools=()).visible() == {}
+    assert registry(safety_allowed_tools=()).visible(CALLER) == {}
 
 
 def test_an_alias_counts_in_lists_and_in_calls() -> None:
     found = registry(safety_allow_destructive_operations=True)
-    assert found.find("docker_system_prune") is found.find("docker_prune_system")
-    assert "docker_system_prune" not in found.visible()
+    assert found.find("docker_system_prune", CALLER) is found.find("docker_prune_system", CALLER)
+    assert "docker_system_prune" not in found.visible(CALLER)
     denied = registry(safety_allow_destructive_operations=True, safety_denied_tools=("docker_system_prune",))
-    assert "docker_prune_system" not in denied.visible()
+    assert "docker_prune_system" not in denied.visible(CALLER)
 
 
 def test_tools_of_the_1x_line_that_are_gone_are_accepted_in_lists_with_a_warning() -> None:
@@ -53,7 +54,7 @@ def test_tools_of_the_1x_line_that_are_gone_are_accepted_in_lists_with_a_warning
     sink = logger.add(lambda message: warnings.append(message.record["message"]))
     found = registry(safety_allowed_tools=("docker_system_info", "docker_version"))
     logger.remove(sink)
-    assert set(found.visible()) == {"docker_version"}
+    assert set(found.visible(CALLER)) == {"docker_version"}
     assert warnings == ["SAFETY_ALLOWED_TOOLS: docker_system_info is a tool of the 1.x line that exists no more"]
 
 
@@ -68,17 +69,19 @@ def test_an_unknown_tool_in_a_list_stops_the_start_with_the_nearest_name(setting
 def test_unknown_and_forbidden_tools_get_the_same_words() -> None:
     found = registry()
     with pytest.raises(ToolNotAvailable) as forbidden:
-        found.find("docker_remove_volume")
+        found.find("docker_remove_volume", CALLER)
     with pytest.raises(ToolNotAvailable) as unknown:
-        found.find("docker_remove_volumes")
+        found.find("docker_remove_volumes", CALLER)
     assert str(unknown.value) == str(forbidden.value).replace("docker_remove_volume", "docker_remove_volumes")
 
 
 def test_a_time_limit_is_the_operators_the_tools_own_or_the_default() -> None:
     found = registry(safety_tool_timeouts={"docker_events": 5}, safety_default_tool_timeout=20)
-    seconds = {name: found.seconds(found.find(name).parse({})) for name in ("docker_events", "docker_version")}
+    seconds = {name: found.seconds(found.find(name, CALLER).parse({})) for name in ("docker_events", "docker_version")}
     assert seconds == {"docker_events": 5, "docker_version": 20}
-    assert found.seconds(found.find("docker_stop_container").parse({"container_id": "web", "timeout": 100})) == 115
+    assert (
+        found.seconds(found.find("docker_stop_container", CALLER).parse({"container_id": "web", "timeout": 100})) == 115
+    )
 
 
 def test_a_time_limit_for_an_unknown_tool_stops_the_start() -> None:

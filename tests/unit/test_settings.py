@@ -72,8 +72,8 @@ def test_a_near_miss_stops_the_start_with_the_right_name(
 
 
 def test_an_unknown_name_of_ours_stops_the_start_even_when_nothing_is_near(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SECURITY_XYZ", "1")
-    assert problems() == ["SECURITY_XYZ: there is no such setting; CONFIGURATION.md lists them"]
+    monkeypatch.setenv("SECURITY_QQQQQQ", "1")
+    assert problems() == ["SECURITY_QQQQQQ: there is no such setting; CONFIGURATION.md lists them"]
 
 
 @pytest.mark.parametrize("name", ["DOCKER_BUILDKIT", "MCP_TIMEOUT", "DOCKER_DEFAULT_PLATFORM", "MCP_PORT"])
@@ -122,9 +122,9 @@ def test_a_root_that_is_everything_or_nowhere_stops_the_start(
 
 
 def test_known_names_without_effect_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SECURITY_OAUTH_ENABLED", "true")
+    monkeypatch.setenv("SAFETY_ALLOWED_PROMPTS", "security_audit")
     load()
-    assert unheeded() == ["SECURITY_OAUTH_ENABLED"]
+    assert unheeded() == ["SAFETY_ALLOWED_PROMPTS"]
 
 
 def test_the_environment_goes_before_the_file_and_flags_before_both(
@@ -156,3 +156,49 @@ def test_nothing_in_the_working_directory_is_read(monkeypatch: pytest.MonkeyPatc
     (tmp_path / ".env").write_text("SAFETY_ALLOW_DESTRUCTIVE_OPERATIONS=true\n")
     monkeypatch.chdir(tmp_path)
     assert not load().safety_allow_destructive_operations
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"SECURITY_TRUSTED_PROXIES": "0.0.0.0/0"}, "everything can't be trusted"),
+        ({"SECURITY_TRUSTED_PROXIES": "10.0.0.0/8,::/0"}, "everything can't be trusted"),
+        ({"SECURITY_ALLOWED_CLIENT_IPS": "10.0.0"}, "is no network"),
+        ({"SECURITY_OAUTH_ENABLED": "true"}, "needs SECURITY_OAUTH_ISSUER and SECURITY_OAUTH_AUDIENCE"),
+        (
+            {"SECURITY_OAUTH_ENABLED": "true", "SECURITY_OAUTH_ISSUER": "https://issuer.example"},
+            "needs SECURITY_OAUTH_ISSUER and SECURITY_OAUTH_AUDIENCE",
+        ),
+        ({"SECURITY_OAUTH_INTROSPECTION_URL": "https://issuer.example/x"}, "needs SECURITY_OAUTH_CLIENT_ID"),
+        ({"SECURITY_STATE_KEY": "x" * 40, "SECURITY_STATE_KEY_FILE": "/x"}, "say the same"),
+        ({"SECURITY_OAUTH_GROUP_TOOLS": "{"}, "not valid JSON"),
+    ],
+)
+def test_settings_that_would_let_strangers_in_stop_the_start(
+    monkeypatch: pytest.MonkeyPatch, settings: dict[str, str], said: str
+) -> None:
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    (problem,) = problems()
+    assert said in problem
+
+
+def test_a_secret_can_be_kept_in_a_file_and_is_never_shown(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "key"
+    file.write_text("from the file\n")
+    monkeypatch.setenv("SECURITY_STATE_KEY_FILE", str(file))
+    assert load().secret("security_state_key") == "from the file"
+    monkeypatch.delenv("SECURITY_STATE_KEY_FILE")
+    monkeypatch.setenv("SECURITY_STATE_KEY", "from the environment")
+    assert load().secret("security_state_key") == "from the environment"
+    assert "from the environment" not in repr(load())
+    monkeypatch.delenv("SECURITY_STATE_KEY")
+    assert load().secret("security_state_key") is None
+    for broken in (tmp_path / "missing", tmp_path):
+        monkeypatch.setenv("SECURITY_STATE_KEY_FILE", str(broken))
+        with pytest.raises(SettingsError, match="can't be read"):
+            load().secret("security_state_key")
+    file.write_text("\n")
+    monkeypatch.setenv("SECURITY_STATE_KEY_FILE", str(file))
+    with pytest.raises(SettingsError, match="is empty"):
+        load().secret("security_state_key")

@@ -1,7 +1,5 @@
 """What the audit says of one call: an intent before a change, and one outcome."""
 
-import getpass
-import os
 import secrets
 import threading
 import time
@@ -13,6 +11,7 @@ from loguru import logger
 
 from mcp_docker import errors, redact
 from mcp_docker.audit import Audit
+from mcp_docker.caller import Caller
 from mcp_docker.tool import Outlook, Tier, Tool
 
 OBJECTS = 200
@@ -20,28 +19,12 @@ NAME_CHARACTERS = 200
 
 
 @dataclass(frozen=True)
-class Caller:
-    """Who calls, as far as is known.
+class Outcome:
+    """How a call ended: done, asked, refused, failed, cancelled or timed_out."""
 
-    Attributes:
-        name: the user of this machine over stdio.
-        transport: stdio, or cli for `mcp-docker call`.
-        address: where from; None over a pipe.
-        client: what the client calls itself, which proves nothing.
-    """
-
-    name: str
-    transport: str
-    address: str | None = None
-    client: str | None = None
-
-
-def user() -> str:
-    """The user of this machine whose process this is."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container may run as a number that nobody has
-        return f"uid {os.getuid()}"
+    word: str
+    code: str | None
+    seconds: float
 
 
 class Record:
@@ -65,9 +48,11 @@ class Record:
         self.closed = False
         self.confirmed: str | None = None
         self.allowed = False
+        self.outcome: Outcome | None = None
         self._about = {
             "call": secrets.token_hex(8),
             "caller": caller.name,
+            "issuer": caller.issuer,
             "client": caller.client,
             "transport": caller.transport,
             "address": caller.address,
@@ -75,6 +60,17 @@ class Record:
             "tier": None,
             "arguments": arguments,
         }
+
+    @property
+    def tool(self) -> str:
+        """The tool, by its own name where there is one."""
+        return str(self._about["tool"])
+
+    @property
+    def tier(self) -> str | None:
+        """The tool's tier; None where there is no such tool."""
+        tier = self._about["tier"]
+        return str(tier) if tier else None
 
     def of(self, tool: type[Tool]) -> None:
         """The call is one of this tool, also when another name of it was used."""
@@ -96,7 +92,7 @@ class Record:
         """Write how it ended; only the first time counts. Nothing is raised: the call is over."""
         with self._lock:
             closed, self.closed = self.closed, True
-        if closed or self._audit is None:
+        if closed:
             return
         match refused:
             case None:
@@ -107,12 +103,13 @@ class Record:
                 outcome = "timed_out"
             case _:
                 outcome = "failed" if self.allowed else "refused"
+        self.outcome = Outcome(outcome, refused.code if refused else None, time.monotonic() - self._began)
         told = {
             "event": "outcome",
             "decision": "asked" if outcome == "asked" else "allowed" if self.allowed or not refused else "refused",
             "outcome": outcome,
-            "code": refused.code if refused else None,
-            "seconds": round(time.monotonic() - self._began, 3),
+            "code": self.outcome.code,
+            "seconds": round(self.outcome.seconds, 3),
             "confirmed": self.confirmed,
         }
         try:

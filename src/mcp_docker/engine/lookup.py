@@ -27,14 +27,14 @@ def container(engine: Engine, text: str, *, exact: bool = False) -> dict[str, An
     """
     found: dict[str, Any] = engine.docker.inspect_container(text)
     name = str(found.get("Name") or "").lstrip("/")
-    _check("container", text, found["Id"], {name}, exact, lambda: engine.docker.containers(all=True, filters=_id(text)))
+    _check(engine, "container", text, found["Id"], {name}, exact, engine.docker.containers, all=True)
     return found
 
 
 def network(engine: Engine, text: str, *, exact: bool = False) -> dict[str, Any]:
     """The one network of this name or id, as inspect shows it; arguments and errors as for `container`."""
     found: dict[str, Any] = engine.docker.inspect_network(text)
-    _check("network", text, found["Id"], {found["Name"]}, exact, lambda: engine.docker.networks(filters=_id(text)))
+    _check(engine, "network", text, found["Id"], {found["Name"]}, exact, engine.docker.networks)
     return found
 
 
@@ -47,27 +47,32 @@ def image(engine: Engine, text: str, *, exact: bool = False) -> dict[str, Any]:
     # only these can be the beginning of an id: what has a tag or a path is a name
     if _BEGINNING.fullmatch(digits):
         full = found["Id"].removeprefix("sha256:")
-        _check("image", digits, full, names, exact, lambda: engine.docker.images(all=True))
+        _check(engine, "image", digits, full, names, exact, engine.docker.images, all=True)
     return found
 
 
-def _id(text: str) -> dict[str, list[str]]:
-    return {"id": [text]}
-
-
 def _check(
-    kind: str, text: str, found: str, names: set[str], exact: bool, others: Callable[[], list[dict[str, Any]]]
+    engine: Engine,
+    kind: str,
+    text: str,
+    found: str,
+    names: set[str],
+    exact: bool,
+    listed: Callable[..., list[dict[str, Any]]],
+    **how: Any,
 ) -> None:
     if not _BEGINNING.fullmatch(text):
         return
-    if text in names:
-        ids = (str(other["Id"]).removeprefix("sha256:") for other in others())
+    # Docker refuses the beginning of several ids by itself; Podman takes one of them
+    if text in names or engine.connected.is_podman:
+        ids = {str(other["Id"]).removeprefix("sha256:") for other in listed(**how)}
         if any(other.startswith(text) and other != found for other in ids):
+            meant = "the name of one" if text in names else "the beginning of the id of one"
             raise errors.AmbiguousIdentifier(
-                f"{text!r} is the name of one {kind} and the beginning of another's id",
-                f"give the whole id; that of the one with the name is {found}.",
+                f"{text!r} is {meant} {kind}, and the beginning of another's id",
+                f"give the whole id; that of the one which the engine takes it for is {found}.",
             )
-    elif exact and len(text) < LEAST_DIGITS:
+    if exact and text not in names and len(text) < LEAST_DIGITS:
         raise errors.InexactIdentifier(
             f"{text!r} is only the beginning of an id, and this can't be undone",
             f"give the exact name, or at least {LEAST_DIGITS} digits of the id: {found[:LEAST_DIGITS]}, if that one is "

@@ -1,0 +1,43 @@
+"""Who calls, and what may be called."""
+
+import getpass
+import os
+from dataclasses import dataclass
+
+from mcp_docker.tool import Tier
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who calls, as far as is known.
+
+    Attributes:
+        name: the user of this machine; over HTTP the token's subject.
+        transport: stdio, http, or cli for `mcp-docker call`.
+        address: where from; None over a pipe.
+        client: what the client calls itself, which proves nothing; over HTTP also the token's client id, which does.
+        issuer: who vouches for the name; None on this machine.
+        tiers: those that the caller's token allows, on top of the operator's settings.
+        tools: the only tools that the caller's groups allow; None where groups decide nothing.
+    """
+
+    name: str
+    transport: str
+    address: str | None = None
+    client: str | None = None
+    issuer: str | None = None
+    tiers: frozenset[Tier] = frozenset(Tier)
+    tools: frozenset[str] | None = None
+
+    @property
+    def key(self) -> str:
+        """What tells callers apart: the same subject of another issuer is somebody else."""
+        return f"{self.issuer or self.transport} {self.name}"
+
+
+def user() -> str:
+    """The user of this machine whose process this is."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container may run as a number that nobody has
+        return f"uid {os.getuid()}"

@@ -1,0 +1,396 @@
+"""Over HTTP: who may call, what they see, how much, and how it ends."""
+
+import json
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import anyio
+import docker
+import httpx2
+import mcp_types as types
+import pytest
+
+from tests.e2e.conftest import allowed, text_of
+from tests.e2e.process import HANDSHAKE, SESSIONLESS, Message, done, environment, eventually, refused
+from tests.e2e.test_confirmation import new_volume, there
+from tests.e2e.web import BOTH, WebServer, joined, result_of
+from tests.unit.authorization_server import AUDIENCE, AuthorizationServer, made
+
+READ, WRITE = "docker:read", "docker:read docker:write"
+DESTROY = "docker:read docker:write docker:destroy"
+
+Serve = Callable[..., WebServer]
+
+
+@pytest.fixture
+def audit(tmp_path: Path) -> Path:
+    return tmp_path / "audit.jsonl"
+
+
+@pytest.fixture
+def authority() -> Iterator[AuthorizationServer]:
+    server = AuthorizationServer()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def serve(tmp_path: Path, audit: Path) -> Iterator[Serve]:
+    """Start a server with every tier on: serve("--port", "1", SECURITY_RATE_LIMIT_RPM="5")."""
+    servers: list[WebServer] = []
+
+    def begin(*flags: str, **settings: str) -> WebServer:
+        env = environment(**allowed() | {"SECURITY_AUDIT_LOG_FILE": str(audit)} | settings)
+        server = WebServer(tmp_path / "server.log", env, *flags)
+        servers.append(server)
+        return server.__enter__()
+
+    yield begin
+    for server in servers:
+        server.__exit__()
+
+
+def oauth(authority: AuthorizationServer, **more: str) -> dict[str, str]:
+    return {
+        "SECURITY_OAUTH_ENABLED": "true",
+        "SECURITY_OAUTH_ISSUER": authority.issuer,
+        "SECURITY_OAUTH_AUDIENCE": AUDIENCE,
+        **more,
+    }
+
+
+@pytest.fixture
+def guarded(serve: Serve, authority: AuthorizationServer) -> WebServer:
+    """A server that asks for tokens."""
+    return serve(**oauth(authority))
+
+
+def test_without_a_token_nothing_is_told_but_where_to_get_one(
+    guarded: WebServer, authority: AuthorizationServer
+) -> None:
+    response = guarded.post("tools/list")
+    assert response.status_code == 401
+    challenge = response.headers["www-authenticate"]
+    assert challenge.startswith("Bearer ")
+    assert "resource_metadata=" in challenge
+    for path in ("/.well-known/oauth-protected-resource", "/.well-known/oauth-protected-resource/mcp"):
+        document = guarded.http.get(path).json()
+        assert document["resource"] == AUDIENCE
+        assert document["authorization_servers"] == [authority.issuer]
+        assert document["scopes_supported"] == ["docker:read", "docker:write", "docker:destroy"]
+
+
+@pytest.mark.parametrize(
+    ("header", "claims"),
+    [
+        ({}, {"aud": "https://elsewhere.example/mcp"}),
+        ({}, {"iss": "https://elsewhere.example"}),
+        ({}, {"exp": 1}),
+        ({}, {"sub": None}),
+        ({"typ": None}, {}),
+        ({"typ": "id+jwt"}, {}),
+        ({"kid": "../../etc/passwd"}, {}),
+        ({"alg": "none"}, {}),
+    ],
+)
+def test_a_token_that_is_not_for_us_is_none(
+    guarded: WebServer, authority: AuthorizationServer, header: dict[str, Any], claims: dict[str, Any]
+) -> None:
+    key = made("RS256") if header.get("alg") != "none" else None
+    token = authority.token(header, key, **claims)
+    if header.get("alg") == "none":
+        token = token.rpartition(".")[0] + "."
+    assert guarded.post("tools/list", {}, token).status_code == 401
+
+
+def test_a_token_without_the_base_scope_is_told_which_it_needs(
+    guarded: WebServer, authority: AuthorizationServer
+) -> None:
+    response = guarded.post("tools/list", {}, authority.token(scope="docker:destroy"))
+    assert response.status_code == 403
+    assert 'error="insufficient_scope"' in response.headers["www-authenticate"]
+
+
+def test_scopes_are_tiers_for_what_is_listed_and_for_what_can_be_called(
+    guarded: WebServer, authority: AuthorizationServer
+) -> None:
+    listed = {scope: guarded.tools(authority.token(scope=scope)) for scope in (READ, WRITE, DESTROY)}
+    assert "docker_version" in listed[READ]
+    assert "docker_create_volume" in listed[WRITE] - listed[READ]
+    assert "docker_remove_volume" in listed[DESTROY] - listed[WRITE]
+    for scope, tool in ((READ, "docker_create_volume"), (WRITE, "docker_remove_volume"), (DESTROY, "docker_nothing")):
+        assert refused(guarded.call(tool, authority.token(scope=scope), name="x")) == "TOOL_NOT_AVAILABLE"
+    done(guarded.call("docker_version", authority.token(scope=READ)))
+
+
+def test_groups_narrow_what_a_token_allows(serve: Serve, authority: AuthorizationServer) -> None:
+    tools = json.dumps({"ops": ["docker_version", "docker_remove_volume"]})
+    server = serve(**oauth(authority, SECURITY_OAUTH_GROUPS_CLAIM="roles", SECURITY_OAUTH_GROUP_TOOLS=tools))
+    both = server.tools(authority.token(scope=DESTROY, roles=["ops", "dev"]))
+    assert both == {"docker_version", "docker_remove_volume"}
+    assert server.tools(authority.token(scope=READ, roles=["ops"])) == {"docker_version"}
+    assert server.tools(authority.token(scope=READ, roles=["dev"])) == set()
+    assert server.tools(authority.token(scope=READ)) == set()
+
+
+@pytest.mark.parametrize("era", [HANDSHAKE, SESSIONLESS])
+async def test_the_list_and_the_instructions_follow_the_token(
+    guarded: WebServer, authority: AuthorizationServer, era: str
+) -> None:
+    async with joined(guarded, era, authority.token(scope=READ)) as client:
+        assert {tool.name for tool in (await client.list_tools()).tools} == guarded.tools(authority.token(scope=READ))
+        assert "wider scope" in (client.instructions or "")
+    async with joined(guarded, era, authority.token(scope=DESTROY)) as client:
+        assert "docker_remove_volume" in {tool.name for tool in (await client.list_tools()).tools}
+        assert "wider scope" not in (client.instructions or "")
+
+
+def opened(server: WebServer, token: str) -> str:
+    """A session of the handshake era; its id."""
+    hello = {"protocolVersion": HANDSHAKE, "capabilities": {}, "clientInfo": {"name": "web", "version": "1"}}
+    response = server.http.post(
+        "/mcp",
+        json={"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": hello},
+        headers={"accept": BOTH, "authorization": f"Bearer {token}"},
+    )
+    result_of(response)
+    return str(response.headers["mcp-session-id"])
+
+
+def in_session(server: WebServer, session: str, token: str, method: str, **params: Any) -> httpx2.Response:
+    return server.http.post(
+        "/mcp",
+        json={"jsonrpc": "2.0", "id": 2, "method": method, "params": params},
+        headers={"accept": BOTH, "authorization": f"Bearer {token}", "mcp-session-id": session},
+    )
+
+
+def test_a_session_belongs_to_its_caller_and_follows_the_token_of_each_request(
+    guarded: WebServer, authority: AuthorizationServer
+) -> None:
+    session = opened(guarded, authority.token(scope=READ))
+    names = [
+        tool["name"]
+        for tool in result_of(in_session(guarded, session, authority.token(scope=READ), "tools/list"))["tools"]
+    ]
+    assert "docker_remove_volume" not in names
+    wider = result_of(in_session(guarded, session, authority.token(scope=DESTROY), "tools/list"))["tools"]
+    assert "docker_remove_volume" in [tool["name"] for tool in wider]
+    assert in_session(guarded, session, authority.token(sub="mallory"), "tools/list").status_code == 404
+
+
+def test_keys_can_be_rotated(guarded: WebServer, authority: AuthorizationServer) -> None:
+    assert guarded.tools(authority.token(scope=READ))
+    authority.rotate(made("ES256"), "second")
+    assert guarded.tools(authority.token({"alg": "ES256"}, scope=READ))
+
+
+def test_tokens_can_be_judged_by_the_authority(serve: Serve, authority: AuthorizationServer) -> None:
+    server = serve(
+        **oauth(
+            authority,
+            SECURITY_OAUTH_INTROSPECTION_URL=f"{authority.url}/introspect",
+            SECURITY_OAUTH_CLIENT_ID="mcp-docker",
+            SECURITY_OAUTH_CLIENT_SECRET="s3cret",
+        )
+    )
+    authority.tokens["opaque"] = {"active": True, **authority.claims(scope=READ)}
+    authority.tokens["vague"] = {**authority.claims(scope=READ), "active": "true"}
+    assert "docker_version" in server.tools("opaque")
+    assert server.post("tools/list", {}, "vague").status_code == 401
+    assert server.post("tools/list", {}, "unknown").status_code == 401
+
+
+def test_the_audit_names_the_caller_and_the_tokens_that_were_refused(
+    guarded: WebServer, authority: AuthorizationServer, audit: Path
+) -> None:
+    token = authority.token(scope=READ)
+    done(guarded.call("docker_version", token))
+    guarded.post("tools/list", {}, authority.token(exp=1))
+    eventually(lambda: audit.read_text().count("\n") == 2)
+    call, failure = (json.loads(line) for line in audit.read_text().splitlines())
+    assert (call["caller"], call["issuer"], call["client"]) == ("alice", authority.issuer, "inspector")
+    assert (call["transport"], call["address"], call["outcome"]) == ("http", "127.0.0.1", "done")
+    assert (failure["event"], failure["code"], failure["address"]) == ("authentication", "expired", "127.0.0.1")
+    assert token not in audit.read_text() + guarded.log.read_text() + guarded.metrics()
+
+
+def test_only_failed_authentications_count_against_an_address(serve: Serve, authority: AuthorizationServer) -> None:
+    server = serve(**oauth(authority, SECURITY_PRE_AUTH_RATE_LIMIT_RPM="3"))
+    good = authority.token(scope=READ)
+    for _ in range(6):
+        assert server.tools(good)
+    for _ in range(3):
+        assert server.post("tools/list", {}, "nonsense").status_code == 401
+    response = server.post("tools/list", {}, "nonsense")
+    assert response.status_code == 429
+    assert int(response.headers["retry-after"]) > 0
+    assert server.post("tools/list").status_code == 401
+
+
+def test_calls_over_the_limit_are_refused_and_other_requests_answered_429(
+    serve: Serve, authority: AuthorizationServer
+) -> None:
+    server = serve(**oauth(authority, SECURITY_RATE_LIMIT_RPM="3"))
+    token, other = authority.token(scope=READ), authority.token(scope=READ, sub="bob")
+    for _ in range(3):
+        done(server.call("docker_version", token))
+    result = server.call("docker_version", token)
+    assert refused(result) == "RATE_LIMITED"
+    assert result["_meta"]["mcp-docker/retry-after-seconds"] > 0
+    response = server.post("tools/list", {}, token)
+    assert response.status_code == 429
+    assert int(response.headers["retry-after"]) > 0
+    done(server.call("docker_version", other))
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"host": "evil.example"}, 421),
+        ({"host": "127.0.0.1.evil.example"}, 421),
+        ({"origin": "https://evil.example"}, 403),
+        ({"origin": "null"}, 403),
+        ({"origin": "http://localhost:3000"}, 401),
+    ],
+)
+def test_hosts_and_origins_are_checked_first(guarded: WebServer, headers: dict[str, str], status: int) -> None:
+    assert guarded.post("tools/list", {}, "", **headers).status_code == status
+
+
+def test_bodies_are_bounded_and_every_answer_is_hardened(guarded: WebServer) -> None:
+    large = guarded.http.post("/mcp", content=b" " * 5_000_000, headers={"content-type": "application/json"})
+    assert large.status_code == 413
+    for response in (large, guarded.post("tools/list"), guarded.http.get("/nothing")):
+        assert response.headers["x-content-type-options"] == "nosniff"
+        assert response.headers["x-request-id"]
+
+
+def test_metrics_count_calls_and_name_nothing_a_stranger_chose(
+    guarded: WebServer, authority: AuthorizationServer
+) -> None:
+    token, strange = authority.token(scope=READ), f"strange_{uuid.uuid4().hex}"
+    done(guarded.call("docker_version", token))
+    guarded.call(strange, token)
+    guarded.post("tools/list", {}, "nonsense")
+    text = guarded.metrics()
+    assert 'mcp_docker_calls_total{outcome="done",tier="safe",tool="docker_version"} 1.0' in text
+    assert 'mcp_docker_refusals_total{code="TOOL_NOT_AVAILABLE"} 1.0' in text
+    assert "mcp_docker_auth_failures_total{" in text
+    assert strange not in text
+
+
+def test_metrics_can_have_a_port_of_their_own(serve: Serve) -> None:
+    from tests.e2e.web import free_port
+
+    port = free_port()
+    server = serve("--metrics-port", str(port))
+    assert server.http.get("/metrics").status_code == 404
+    assert "mcp_docker_calls" in httpx2.get(f"http://127.0.0.1:{port}/metrics").text
+    assert server.terminate().status == 0
+
+
+def test_readiness_is_that_of_the_engine(serve: Serve, tmp_path: Path) -> None:
+    server = serve()
+    assert server.http.get("/readyz").status_code == 200
+    lost = serve(DOCKER_HOST=f"unix://{tmp_path}/nothing.sock")
+    assert lost.http.get("/healthz").status_code == 200
+    assert lost.http.get("/readyz").status_code == 503
+
+
+YES = types.ElicitResult(action="accept", content={"allow": "this one"})
+
+
+@pytest.mark.parametrize("era", [HANDSHAKE, SESSIONLESS])
+@pytest.mark.parametrize("agrees", [True, False])
+async def test_a_person_is_asked_over_http_too(
+    guarded: WebServer, authority: AuthorizationServer, raw: docker.APIClient, label: str, era: str, agrees: bool
+) -> None:
+    volume = new_volume(raw, label)
+    asked: list[str] = []
+
+    async def answer(_context: Any, params: Any) -> types.ElicitResult:
+        asked.append(params.message)
+        return YES if agrees else types.ElicitResult(action="decline")
+
+    async with joined(guarded, era, authority.token(scope=DESTROY), elicitation_callback=answer) as client:
+        result = await client.call_tool("docker_remove_volume", {"volume_name": volume})
+    assert len(asked) == 1
+    assert f"- volume {volume}" in asked[0]
+    assert result.is_error is not agrees, text_of(result)
+    assert there(raw, volume) is not agrees
+
+
+def asking(server: WebServer, token: str, volume: str, **more: Any) -> Message:
+    """The answer to a removal by a client that can ask, with no session."""
+    params: Message = {"name": "docker_remove_volume", "arguments": {"volume_name": volume}, **more}
+    meta = {
+        "io.modelcontextprotocol/protocolVersion": SESSIONLESS,
+        "io.modelcontextprotocol/clientInfo": {"name": "web", "version": "1"},
+        "io.modelcontextprotocol/clientCapabilities": {"elicitation": {"form": {}}},
+    }
+    body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params | {"_meta": meta}}
+    headers = {
+        "accept": BOTH,
+        "mcp-protocol-version": SESSIONLESS,
+        "mcp-method": "tools/call",
+        "mcp-name": "docker_remove_volume",
+        "authorization": f"Bearer {token}",
+    }
+    answer: Message = server.http.post("/mcp", json=body, headers=headers).json()
+    return answer
+
+
+def test_a_question_of_one_replica_can_be_answered_to_another_but_by_nobody_else(
+    serve: Serve, authority: AuthorizationServer, raw: docker.APIClient, label: str
+) -> None:
+    volume = new_volume(raw, label)
+    shared = oauth(authority, SECURITY_STATE_KEY="k" * 32)
+    first, second, stranger = serve(**shared), serve(**shared), serve(**oauth(authority))
+    token = authority.token(scope=DESTROY)
+    state = asking(first, token, volume)["result"]["requestState"]
+    yes = {"requestState": state, "inputResponses": {"confirm": {"action": "accept", "content": {}}}}
+    assert asking(stranger, token, volume, **yes)["error"]["code"] == -32602
+    assert asking(second, authority.token(scope=DESTROY, sub="mallory"), volume, **yes)["error"]["code"] == -32602
+    assert there(raw, volume)
+    done(asking(second, token, volume, **yes)["result"])
+    assert not there(raw, volume)
+
+
+def test_a_server_that_is_told_to_end_lets_calls_finish(
+    serve: Serve, container: Callable[..., str], audit: Path
+) -> None:
+    server = serve()
+    busy = container()
+    results: list[Message] = []
+    call = threading.Thread(
+        target=lambda: results.append(server.call("docker_exec_command", container_id=busy, command=["sleep", "2"]))
+    )
+    call.start()
+    eventually(lambda: audit.exists() and '"intent"' in audit.read_text())
+    ended = server.terminate()
+    call.join(10)
+    assert ended.status == 0
+    assert ended.seconds < 11
+    assert done(results[0])["exit_code"] == 0
+
+
+async def test_many_callers_at_once_get_their_own_answers(
+    guarded: WebServer, authority: AuthorizationServer, audit: Path
+) -> None:
+    tokens = {f"user{number}": authority.token(scope=READ, sub=f"user{number}") for number in range(20)}
+
+    async def work(token: str) -> None:
+        async with joined(guarded, SESSIONLESS, token) as client:
+            for _ in range(5):
+                assert not (await client.call_tool("docker_list_networks", {})).is_error
+
+    async with anyio.create_task_group() as tasks:
+        for token in tokens.values():
+            tasks.start_soon(work, token)
+    lines = [json.loads(line) for line in (await anyio.Path(audit).read_text()).splitlines()]
+    counted = {who: sum(line.get("caller") == who for line in lines) for who in tokens}
+    assert counted == dict.fromkeys(tokens, 5)

@@ -1,0 +1,130 @@
+"""Clients that dawdle lose their connection, and nobody else does."""
+
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Iterator
+
+import anyio
+import pytest
+import uvicorn
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from mcp_docker.http import connections
+from mcp_docker.http.connections import Connection
+
+HEAD = b"POST /%s HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n"
+ENDED: list[str] = []
+
+
+async def app(scope: Scope, receive: Receive, send: Send) -> None:
+    """Echo; `/slow` takes its time, `/endless` never ends."""
+    if scope["path"] == "/endless":
+        try:
+            await StreamingResponse(iter(lambda: b"x" * 4_194_304, None))(scope, receive, send)
+        finally:
+            ENDED.append(scope["path"])
+    body = await Request(scope, receive).body()
+    if scope["path"] == "/slow":
+        await anyio.sleep(0.5)
+    await PlainTextResponse(body)(scope, receive, send)
+
+
+@pytest.fixture
+def port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """A server whose limits are short."""
+    monkeypatch.setattr(connections, "HEAD_SECONDS", 0.3)
+    monkeypatch.setattr(connections, "READ_SECONDS", 0.3)
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(
+        uvicorn.Config(app, http=Connection, ws="none", lifespan="off", log_config=None, timeout_keep_alive=30)
+    )
+    thread = threading.Thread(target=server.run, args=([listener],))
+    thread.start()
+    try:
+        yield listener.getsockname()[1]
+    finally:
+        server.should_exit = True
+        thread.join(10)
+        listener.close()
+
+
+@contextlib.contextmanager
+def connected(port: int) -> Iterator[socket.socket]:
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+        yield client
+
+
+def answered(client: socket.socket, sent: bytes, end: bytes) -> None:
+    client.sendall(sent)
+    got = b""
+    while not got.endswith(end):
+        part = client.recv(65_536)
+        assert part
+        got += part
+
+
+def cut(client: socket.socket) -> bool:
+    """Whether the other end has ended the connection, within ten seconds."""
+    try:
+        return client.recv(1) == b""
+    except ConnectionResetError:
+        return True
+
+
+@pytest.mark.parametrize("sent", [b"", b"POST /x HTTP/1.1\r\nHost: lo"])
+def test_a_head_that_does_not_come_is_not_waited_for(port: int, sent: bytes) -> None:
+    with connected(port) as client:
+        client.sendall(sent)
+        assert cut(client)
+
+
+def test_a_head_that_comes_drop_by_drop_is_not_waited_for(port: int) -> None:
+    with connected(port) as client, contextlib.suppress(OSError):
+        started = time.monotonic()
+        for byte in HEAD:
+            client.sendall(bytes([byte]))
+            client.settimeout(0.1)
+            with contextlib.suppress(TimeoutError):
+                assert client.recv(1) == b""
+                break
+    assert time.monotonic() - started < 5
+
+
+def test_the_head_of_a_second_request_is_not_waited_for_either(port: int) -> None:
+    with connected(port) as client:
+        answered(client, HEAD % b"a" + b"hi", b"hi")
+        client.sendall(b"POST")
+        assert cut(client)
+
+
+def test_between_requests_and_during_a_call_there_is_time(port: int) -> None:
+    with connected(port) as client:
+        answered(client, HEAD % b"slow" + b"ho", b"ho")
+        client.settimeout(0.6)
+        with pytest.raises(TimeoutError):
+            client.recv(1)
+        client.settimeout(10)
+        answered(client, HEAD % b"slow" + b"hi", b"hi")
+        answered(client, HEAD % b"a" + b"hi" + HEAD % b"slow" + b"yo", b"yo")
+
+
+def test_a_client_that_takes_nothing_is_cut(port: int) -> None:
+    ENDED.clear()
+    with connected(port) as client:
+        client.sendall(HEAD % b"endless" + b"hi")
+        deadline = time.monotonic() + 10
+        while not ENDED and time.monotonic() < deadline:
+            threading.Event().wait(0.01)
+        assert ENDED
+
+
+def test_a_client_that_takes_everything_is_not_cut(port: int) -> None:
+    with connected(port) as client:
+        client.sendall(HEAD % b"endless" + b"hi")
+        deadline = time.monotonic() + 1
+        while time.monotonic() < deadline:
+            assert client.recv(1_048_576)
