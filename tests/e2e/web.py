@@ -34,13 +34,14 @@ class WebServer:
         log: the file that takes its standard error.
         env: its whole environment.
         flags: more of them.
+        module: the program.
     """
 
-    def __init__(self, log: Path, env: Mapping[str, str], *flags: str) -> None:
+    def __init__(self, log: Path, env: Mapping[str, str], *flags: str, module: str = "mcp_docker") -> None:
         self.log = log
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        command = [sys.executable, "-m", "mcp_docker", "--transport", "http", "--port", str(self.port), *flags]
+        command = [sys.executable, "-m", module, "--transport", "http", "--port", str(self.port), *flags]
         with log.open("ab") as stderr:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=stderr, env=dict(env))
         self.http = httpx2.Client(base_url=self.url, timeout=30)
