@@ -2,18 +2,20 @@
 
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from loguru import logger
 
 from mcp_docker.caller import Caller
 from mcp_docker.pipeline import Result
 
 
 @pytest.fixture(autouse=True)
-def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No setting of the machine reaches a test, but the engine's address."""
+def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """No setting of the machine reaches a test, but the engine's address; no log of a test reaches the next."""
     for name in os.environ:
         if name.startswith(("SAFETY_", "SECURITY_", "MCP_")) and not name.startswith("MCP_DOCKER_TEST"):
             monkeypatch.delenv(name)
@@ -22,6 +24,8 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "docker"))
     monkeypatch.setenv("SECURITY_AUDIT_LOG_FILE", str(tmp_path / "audit.jsonl"))
+    yield
+    logger.remove()
 
 
 CALLER = Caller("tester", "test")

@@ -1,6 +1,7 @@
 """Over HTTP: who may call, what they see, how much, and how it ends."""
 
 import json
+import subprocess
 import threading
 import uuid
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ import pytest
 
 from tests.e2e.conftest import allowed, text_of
 from tests.e2e.process import HANDSHAKE, SESSIONLESS, Message, done, environment, eventually, refused
+from tests.e2e.test_clients import installed, node
 from tests.e2e.test_confirmation import new_volume, there
 from tests.e2e.web import BOTH, WebServer, joined, result_of
 from tests.unit.authorization_server import AUDIENCE, AuthorizationServer, made
@@ -23,6 +25,8 @@ READ, WRITE = "docker:read", "docker:read docker:write"
 DESTROY = "docker:read docker:write docker:destroy"
 
 Serve = Callable[..., WebServer]
+
+__all__ = ["installed"]
 
 
 @pytest.fixture
@@ -283,6 +287,13 @@ def test_metrics_count_calls_and_name_nothing_a_stranger_chose(
     assert strange not in text
 
 
+def test_no_folder_of_the_server_is_built_from_unless_it_is_named(serve: Serve, tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").write_text("FROM scratch\n")
+    server = serve(SAFETY_ALLOWED_BUILD_ROOTS="")
+    for path in (str(tmp_path), "."):
+        assert refused(server.call("docker_build_image", path=path)) == "BUILD_NOT_ALLOWED"
+
+
 def test_metrics_can_have_a_port_of_their_own(serve: Serve) -> None:
     from tests.e2e.web import free_port
 
@@ -376,6 +387,26 @@ def test_a_server_that_is_told_to_end_lets_calls_finish(
     assert ended.status == 0
     assert ended.seconds < 11
     assert done(results[0])["exit_code"] == 0
+
+
+@pytest.mark.parametrize("era", [HANDSHAKE, SESSIONLESS])
+def test_the_inspector_shows_its_token(
+    guarded: WebServer, authority: AuthorizationServer, installed: Path, era: str, tmp_path: Path
+) -> None:
+    def inspect(*options: str) -> Any:
+        inspector = (str(node(installed)), str(installed / "npm/node_modules/.bin/mcp-inspector"), "--cli")
+        way = ("--transport", "http", "--server-url", f"{guarded.url}/mcp", "--format", "json", "--quiet")
+        era_option = ("--protocol-era", "modern" if era == SESSIONLESS else "legacy")
+        token = ("--header", f"Authorization: Bearer {authority.token(scope=READ)}")
+        command = (*inspector, *way, *era_option, *token, *options)
+        home = environment() | {"HOME": str(tmp_path)}
+        ended = subprocess.run(command, env=home, capture_output=True, text=True, timeout=60, check=False)
+        assert ended.stdout, ended.stderr
+        return json.loads(ended.stdout)["result"]
+
+    listed = {tool["name"] for tool in inspect("--method", "tools/list")["tools"]}
+    assert listed == guarded.tools(authority.token(scope=READ))
+    assert done(inspect("--method", "tools/call", "--tool-name", "docker_version"))["engine"]
 
 
 async def test_many_callers_at_once_get_their_own_answers(

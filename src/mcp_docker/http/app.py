@@ -113,6 +113,9 @@ class Application:
         self, settings: Settings, registry: Registry, engine: Engine, audit: Audit | None, listening: Listening
     ) -> None:
         check(settings, listening)
+        if settings.safety_allowed_build_roots is None:
+            # the working directory is that of a person's own project only over stdio
+            settings = settings.model_copy(update={"safety_allowed_build_roots": ()})
         self.settings = settings
         self.draining = False
         self._audit = audit

@@ -182,7 +182,7 @@ def _untouchable(thing: Thing, settings: Settings) -> NotPermitted | None:
         return errors.OwnContainer(
             f"container {thing.name} is the one that this server runs in", "no setting allows it; work on another."
         )
-    for label in () if settings.safety_yolo_mode else settings.safety_protected_labels:
+    for label in settings.safety_protected_labels:
         name, equals, value = label.partition("=")
         if name in thing.labels and (not equals or thing.labels[name] == value):
             return errors.Protected(
