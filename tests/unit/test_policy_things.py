@@ -169,7 +169,8 @@ def test_a_protected_volume_is_mounted_read_only(web: FakeEngine, run: Run, monk
     web.on("GET", "/volumes", {"Volumes": [{"Name": "data", "Driver": "local", "Labels": {"keep": ""}}]})
     web.on("POST", "/containers/create", {"Id": ID, "Warnings": []}, status=201)
     web.on("GET", f"/containers/{ID}/json", container())
-    assert code_of(run("docker_create_container", image="redis:7", volumes="data:/x")) == "PROTECTED"
+    for volumes in ("data:/x", ["data:/x", "data:/y:ro"]):
+        assert code_of(run("docker_create_container", image="redis:7", volumes=volumes)) == "PROTECTED"
     data_of(run("docker_create_container", image="redis:7", volumes="data:/x:ro"))
 
 

@@ -142,10 +142,11 @@ class CreateContainer(
     def look(self, ctx: Context) -> Outlook:
         changes: list[Thing] = []
         demands: list[Demand] = []
-        named = {mount.source: mount for mount in self.volumes or [] if mount.source and not mount.is_host_path}
-        for volume in volumes_named(ctx, named):
+        named = [mount for mount in self.volumes or [] if mount.source and not mount.is_host_path]
+        written = {mount.source for mount in named if not mount.read_only}
+        for volume in volumes_named(ctx, {mount.source for mount in named}):
             demands += volume_demands(volume)
-            if not named[volume["Name"]].read_only:
+            if volume["Name"] in written:
                 changes.append(volume_thing(volume))
         network = self.network or self.network_mode
         if network.lower() not in ("", "default", "bridge", "none", "host") and ":" not in network:
