@@ -14,6 +14,7 @@ from mcp_docker.audit import open_audit
 from mcp_docker.confirm import Ask
 from mcp_docker.engine import Engine
 from mcp_docker.pipeline import Call, Pipeline, Progress, Result
+from mcp_docker.policy import own
 from mcp_docker.registry import Registry
 from mcp_docker.settings import load
 from tests.conftest import CALLER
@@ -33,6 +34,13 @@ def raw() -> Iterator[docker.APIClient]:
 @pytest.fixture
 def is_podman(raw: docker.APIClient) -> bool:
     return any("podman" in part["Name"].lower() for part in raw.version().get("Components", []))
+
+
+@pytest.fixture(autouse=True)
+def shares_files_with_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where tests run in a container, the engine does too, in the same one."""
+    monkeypatch.setattr(own, "in_container", lambda: False)
+    monkeypatch.setattr(own, "container_id", lambda: None)
 
 
 @pytest.fixture

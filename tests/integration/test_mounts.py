@@ -9,7 +9,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mcp_docker.policy import own
 from tests.conftest import data_of
 from tests.integration.conftest import IMAGE, Run
 
@@ -27,7 +26,6 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (root / "in").symlink_to(root / "site")
     (root / "out").symlink_to(tmp_path / "root-evil")
     monkeypatch.setenv("SAFETY_VOLUME_MOUNT_ALLOWLIST", str(root))
-    monkeypatch.setattr(own, "in_container", lambda: False)
     return root
 
 
