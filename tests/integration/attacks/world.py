@@ -156,7 +156,9 @@ class Objects:
                 state["volume"][found["Name"]] = (whose, found.get("CreatedAt"))
         for found in self.raw.images():
             if whose := _carried(tokens, found["RepoTags"], found["Labels"]):
-                state["image"][found["Id"]] = (whose, sorted(found["RepoTags"] or []))
+                # a run beside this one tags the same image
+                tags = [tag for tag in found["RepoTags"] or [] if self.token in tag or not tag.startswith("atk")]
+                state["image"][found["Id"]] = (whose, sorted(tags))
         return state
 
     def remove(self) -> None:
