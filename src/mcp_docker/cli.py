@@ -3,6 +3,7 @@
 import argparse
 import gc
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -79,6 +80,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    if arguments.command is None:
+        # until it serves there is nothing to end well; without a handler, a container's first process ignores it
+        signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     from loguru import logger
 
     from mcp_docker import logs
