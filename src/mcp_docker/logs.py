@@ -5,6 +5,7 @@ import sys
 
 from loguru import logger
 
+from mcp_docker import redact
 from mcp_docker.settings import Settings
 
 
@@ -18,9 +19,14 @@ class _Forward(logging.Handler):
 def set_up(settings: Settings) -> None:
     """Log at the chosen level, as text or as JSON lines."""
     level = "DEBUG" if settings.mcp_debug_mode else settings.mcp_log_level
+
+    def write(message: str) -> None:
+        # what is told of errors repeats what strangers wrote
+        sys.stderr.write(redact.told(message, hide=settings.safety_redact_secrets))
+
     logger.remove()
     logger.add(
-        sys.stderr,
+        write,
         level=level,
         serialize=settings.mcp_json_logging,
         format="{time:HH:mm:ss} {level:<7} {message}",

@@ -204,6 +204,22 @@ def test_the_log_goes_to_standard_error_as_json_when_wanted(
     assert [json.loads(line)["record"]["message"] for line in err.splitlines()] == ["ours", "a library's"]
 
 
+def test_the_log_tells_no_secrets_and_paints_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for json_lines in ("true", "false"):
+        monkeypatch.setenv("MCP_JSON_LOGGING", json_lines)
+        logs.set_up(load())
+        try:
+            raise RuntimeError("password=hunter2-and-more is wrong\x1b[2J")
+        except RuntimeError as error:
+            logger.opt(exception=error).error("postgres://me:hunter2-and-more@db/x failed")
+        told = capsys.readouterr().err
+        assert "RuntimeError" in told
+        assert "hunter2" not in told
+        assert "\x1b" not in told
+
+
 def test_generated_files_are_written_and_stale_ones_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
