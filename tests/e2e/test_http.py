@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import sys
 import threading
 import uuid
 from collections.abc import Callable, Iterator
@@ -18,7 +19,7 @@ from tests.e2e.conftest import allowed, text_of
 from tests.e2e.process import HANDSHAKE, SESSIONLESS, Message, done, environment, eventually, refused
 from tests.e2e.test_clients import installed, node
 from tests.e2e.test_confirmation import new_volume, there
-from tests.e2e.web import BOTH, WebServer, joined, result_of
+from tests.e2e.web import BOTH, WebServer, free_port, joined, result_of
 from tests.unit.authorization_server import AUDIENCE, AuthorizationServer, made
 
 READ, WRITE = "docker:read", "docker:read docker:write"
@@ -295,13 +296,29 @@ def test_no_folder_of_the_server_is_built_from_unless_it_is_named(serve: Serve, 
 
 
 def test_metrics_can_have_a_port_of_their_own(serve: Serve) -> None:
-    from tests.e2e.web import free_port
-
     port = free_port()
     server = serve("--metrics-port", str(port))
     assert server.http.get("/metrics").status_code == 404
     assert "mcp_docker_calls" in httpx2.get(f"http://127.0.0.1:{port}/metrics").text
     assert server.terminate().status == 0
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (("--port", "{taken}"), "already in use"),
+        (("--port", "70000"), "is no port"),
+        (("--tls-cert", "/nothing.pem", "--tls-key", "/nothing.pem"), "No such file"),
+        (("--host", "192.0.2.1", "--insecure-no-auth"), "--tls-cert"),
+    ],
+)
+def test_what_can_not_be_listened_on_is_said_in_a_line(guarded: WebServer, flags: tuple[str, ...], said: str) -> None:
+    command = [sys.executable, "-m", "mcp_docker", "--transport", "http", "--port", str(free_port())]
+    command += [flag.format(taken=guarded.port) for flag in flags]
+    ended = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=30, check=False)
+    assert ended.returncode == 78
+    assert said in ended.stderr
+    assert "Traceback" not in ended.stderr
 
 
 def test_readiness_is_that_of_the_engine(serve: Serve, tmp_path: Path) -> None:

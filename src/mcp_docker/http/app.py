@@ -77,6 +77,8 @@ def check(settings: Settings, listening: Listening) -> None:
     problems = []
     if bool(listening.tls_cert) != bool(listening.tls_key):
         problems.append("--tls-cert and --tls-key go together")
+    ports = [port for port in (listening.port, listening.metrics_port) if port is not None]
+    problems += [f"--port, --metrics-port: {port} is no port" for port in ports if not 0 < port < 65_536]
     if not listening.is_loopback:
         if not settings.security_oauth_enabled and not listening.insecure:
             problems.append(

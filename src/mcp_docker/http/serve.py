@@ -1,6 +1,7 @@
 """Serving HTTP until told to end, and ending well."""
 
 import signal
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -11,6 +12,7 @@ from sse_starlette.sse import AppStatus
 
 from mcp_docker.audit import Audit
 from mcp_docker.engine import Engine
+from mcp_docker.errors import SettingsError
 from mcp_docker.http.app import Application, Listening, said
 from mcp_docker.http.connections import Connection
 from mcp_docker.registry import Registry
@@ -35,13 +37,13 @@ async def serve(
     AppStatus.disable_automatic_graceful_drain()  # type: ignore[no-untyped-call]  # the package has half its types
     application = Application(settings, registry, engine, audit, listening)
     said(listening, settings)
-    main = _Server(_config(application.asgi, listening.host, listening.port, listening))
-    servers = [main]
+    servers = [_Server(_config(application.asgi, listening.host, listening.port, listening))]
     if listening.metrics_port is not None:
         servers.append(_Server(_config(application.metrics_app(), listening.host, listening.metrics_port)))
+    sockets = [_bound(server.config) for server in servers]
     async with anyio.create_task_group() as tasks:
-        for server in servers:
-            tasks.start_soon(server.serve)
+        for server, sock in zip(servers, sockets, strict=True):
+            tasks.start_soon(server.serve, [sock])
         tasks.start_soon(_end, application, servers)
     await application.aclose()
 
@@ -84,6 +86,17 @@ def _config(app: object, host: str, port: int, tls: Listening | None = None) -> 
         lifespan="on",
         ws="none",
     )
+
+
+def _bound(config: uvicorn.Config) -> socket.socket:
+    """Listen, and read the certificate: uvicorn would end the process with a trace of calls if it could not."""
+    try:
+        config.load()
+        return socket.create_server(
+            (config.host, config.port), family=socket.AF_INET6 if ":" in config.host else socket.AF_INET, backlog=2048
+        )
+    except OSError as problem:  # ssl.SSLError among them
+        raise SettingsError([f"{config.host}:{config.port}: {problem.strerror or problem}"]) from None
 
 
 class _Server(uvicorn.Server):
