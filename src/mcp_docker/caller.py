@@ -17,6 +17,7 @@ class Caller:
         address: where from; None over a pipe.
         client: what the client calls itself, which proves nothing; over HTTP also the token's client id, which does.
         issuer: who vouches for the name; None on this machine.
+        is_client: the name is a client's, which acts for itself: no user of the same name.
         tiers: those that the caller's token allows, on top of the operator's settings.
         tools: the only tools that the caller's groups allow; None where groups decide nothing.
     """
@@ -26,13 +27,14 @@ class Caller:
     address: str | None = None
     client: str | None = None
     issuer: str | None = None
+    is_client: bool = False
     tiers: frozenset[Tier] = frozenset(Tier)
     tools: frozenset[str] | None = None
 
     @property
     def key(self) -> str:
         """What tells callers apart: the same subject of another issuer is somebody else."""
-        return f"{self.issuer or self.transport} {self.name}"
+        return f"{self.issuer or self.transport} {'client' if self.is_client else 'user'} {self.name}"
 
 
 def user() -> str:

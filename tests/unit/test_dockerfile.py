@@ -80,7 +80,6 @@ NAMES = [
     ("FROM scratch", []),
     ("FROM a AS b\nCOPY --from=b x y", ["a", "b"]),
     ("FROM --platform=$BUILDPLATFORM a:1 AS b", ["a:1"]),
-    ("FROM\fa", ["a"]),
     ("from\ta", ["a"]),
     ("\ufeffFROM a", ["a"]),
     ("FROM a\r\nCOPY --from=b x \\\r\n y\r\n", ["a", "b"]),
@@ -111,7 +110,6 @@ NAMES = [
     ("# syntax=x\n# escape=`\nFROM a\nLABEL x=y \\\nFROM b", ["a", "b"]),
     ("FROM a\nRUN <<E\nx \\\nE\nFROM b", ["a", "b"]),
     ("FROM a b", []),
-    ("FROM a\x85FROM b", []),
     ("# FROM a", []),
 ]
 
@@ -196,3 +194,29 @@ def test_images_of_any_text_are_names_or_a_refusal(text: str) -> None:
     except InvalidArguments:
         return
     assert all(base.name and "$" not in base.name for base in found)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "FROM a\nRUN true\nFR\\\r\r\nOM evil.example/x\n",
+        "FROM a\nRUN true \\\n\x1c\nFROM evil.example/x\n",
+        "# syntax=b\x0bc\n# escape=`\nFROM a\nFR`\nOM evil.example/x\n",
+        "FROM --platform=${X:+\x1clocal}linux/amd64 evil.example/x\n",
+        "FROM a\u2028FROM evil.example/x\n",
+        "FROM a\x85FROM b",
+        "FROM\x0ca",
+    ],
+)
+def test_characters_that_builders_read_otherwise_are_refused(text: str) -> None:
+    for read in (lambda: dockerfile.images(text, {}), lambda: dockerfile.privileges(text)):
+        with pytest.raises(InvalidArguments, match="control character"):
+            read()
+
+
+def test_windows_line_ends_are_no_control_characters() -> None:
+    assert [base.name for base in dockerfile.images("FROM a\r\nRUN x \\\r\n  y\r\n", {})] == ["a"]
+
+
+def test_a_part_of_an_id_may_be_a_name() -> None:
+    assert [base.name for base in dockerfile.images("FROM sha256:abcdef1234\n", {})] == ["sha256:abcdef1234"]

@@ -18,6 +18,7 @@ PRIVILEGES = "SAFETY_ALLOW_PRIVILEGED_CONTAINERS=true allows it."
 def docker(engine: FakeEngine) -> FakeEngine:
     """An engine that makes containers."""
     engine.on("POST", "/containers/create", {"Id": ID, "Warnings": []}, status=201)
+    engine.on("GET", "/networks/HOST", {"Id": "b" * 64, "Name": "HOST", "Driver": "bridge"})
     engine.on("GET", f"/containers/{ID}/json", {"Id": ID, "Name": "/web", "State": {"Status": "created"}})
     return engine
 

@@ -2,11 +2,13 @@
 
 import io
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from mcp_docker.caller import Caller
 from mcp_docker.policy import own
 from tests.conftest import code_of, data_of
 from tests.unit.conftest import FakeEngine, Run
@@ -95,10 +97,13 @@ def test_ordinary_containers_are_worked_in(web: FakeEngine, run: Run, more: dict
     data_of(execute(run))
 
 
-USERS = "root:x:0:0::/root:/bin/sh\ntoor:x:0:0::/root:/bin/sh\napp:x:1000:1000::/:/bin/sh\n77:x:0:0::/:/bin/sh\n"
+USERS = (
+    "odd:x:zz:zz::/:/bin/sh\n"
+    "root:x:0:0::/root:/bin/sh\ntoor:x:0:0::/root:/bin/sh\napp:x:1000:1000::/:/bin/sh\n77:x:0:0::/:/bin/sh\n"
+)
 
 
-@pytest.mark.parametrize("user", ["root", "0", "00", "0:0", "root:app", "toor", "77", "nobody-there"])
+@pytest.mark.parametrize("user", ["root", "0", "00", "0:0", "root:app", "toor", "77", "odd", "nobody-there"])
 def test_root_is_not_to_be_had_where_the_container_is_not_root(web: FakeEngine, run: Run, user: str) -> None:
     passwd(web, USERS)
     web.on("GET", "/containers/web/json", container(Config={"User": "app:app"}))
@@ -220,3 +225,29 @@ def test_the_beginning_of_several_ids_is_refused(web: FakeEngine, run: Run) -> N
 
 def test_the_outside_of_a_container_has_no_id(tmp_path: Path) -> None:
     assert own.container_id(tmp_path) is None
+
+
+def test_a_link_to_where_the_engine_listens_is_where_it_listens(
+    web: FakeEngine, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(own, "in_container", lambda: False)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere/link").symlink_to(tmp_path)
+    for source in ("elsewhere/link", "elsewhere/link/engine.sock"):
+        web.on("GET", "/containers/web/json", container(Mounts=[{"Type": "bind", "Source": str(tmp_path / source)}]))
+        assert code_of(execute(run)) == "EXEC_NOT_ALLOWED"
+    web.on("GET", "/containers/web/json", container(Mounts=[{"Type": "bind", "Source": str(tmp_path / "elsewhere")}]))
+    data_of(execute(run))
+
+
+def test_names_of_networks_are_told_apart_by_case(web: FakeEngine, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SAFETY_PROTECTED_LABELS", "keep")
+    web.on("GET", "/networks/NONE", {"Id": "b" * 64, "Name": "NONE", "Driver": "bridge", "Labels": {"keep": ""}})
+    assert code_of(run("docker_create_container", image="redis:7", network="NONE")) == "PROTECTED"
+
+
+def test_the_same_name_of_a_client_and_of_a_user_are_two_callers() -> None:
+    user = Caller("reports", "http", issuer="https://login.example")
+    client = replace(user, is_client=True)
+    assert user.key != client.key
+    assert user.key != replace(user, issuer="https://elsewhere.example").key

@@ -18,7 +18,8 @@ _DIRECTIVE = re.compile(r"#\s*([a-zA-Z][a-zA-Z0-9]*)\s*=\s*(.+?)\s*")
 _FLAG = re.compile(r"--([a-z][a-z-]*)\S*\s*")
 _SPACE = re.compile(r"[\t\v\f\r ]+")
 _IMAGE = re.compile(r"(?!.*(?://|/\.))[a-zA-Z0-9\[][a-zA-Z0-9._:/\[\]-]*(?:@[a-z0-9+._-]+:[0-9a-fA-F]+)?")
-_ID = re.compile(r"sha256:[0-9a-f]{4,64}")
+_ID = re.compile(r"sha256:[0-9a-f]{64}")
+_ODD = re.compile("[\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\x7f\\x85\u2028\u2029]|\\r(?!\n)")
 _STAGE = re.compile(r"[a-z][a-z0-9_.-]*")
 _VARIABLE = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 _REFERENCE = re.compile(r"(?P<plain>[a-zA-Z_][a-zA-Z0-9_]*)|\{(?P<braced>[a-zA-Z_][a-zA-Z0-9_]*)(?P<operator>:?[-+])?")
@@ -71,6 +72,19 @@ class Base:
     any_platform: bool = True
 
 
+def check_plain(text: str) -> None:
+    """Refuse what builders and this reader could part into other lines and words.
+
+    Raises:
+        InvalidArguments: with the line.
+    """
+    if odd := _ODD.search(text):
+        raise InvalidArguments(
+            f"dockerfile: there is a control character ({odd[0]!a}) in line {text.count(chr(10), 0, odd.start()) + 1}",
+            "take it out: builders don't agree on what it means.",
+        )
+
+
 def images(text: str, buildargs: Mapping[str, str]) -> list[Base]:
     """Every image that a build may pull: of FROM, of --from, and of what ONBUILD keeps for later; no stages.
 
@@ -80,6 +94,7 @@ def images(text: str, buildargs: Mapping[str, str]) -> list[Base]:
     Raises:
         InvalidArguments: a name can't be told from the Dockerfile alone.
     """
+    check_plain(text)
     # older builders know a directive for the escape character only in the first lines: read it both ways
     readings = [_instructions(text, escape) for escape in dict.fromkeys(("\\", _escape(text)))]
     if heredoc(text):  # its body is no instruction, but where does it end
@@ -95,6 +110,7 @@ def images(text: str, buildargs: Mapping[str, str]) -> list[Base]:
 
 def privileges(text: str) -> dict[str, str]:
     """The flags of RUN that reach for the host, which Podman's builder knows: each in words, and its name."""
+    check_plain(text)
     found = {}
     for escape in dict.fromkeys(("\\", _escape(text))):
         for line, keyword, rest in _instructions(text, escape):

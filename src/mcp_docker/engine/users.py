@@ -1,6 +1,7 @@
 """Who a container runs as, and whether that is root."""
 
 import io
+import re
 import tarfile
 from typing import Any
 
@@ -8,6 +9,7 @@ from mcp_docker.engine import Engine
 
 PASSWD_BYTES = 1 << 20
 _ROOT = "root"
+_ORDINARY = re.compile("0*[1-9][0-9]{0,8}")
 
 
 def own(found: dict[str, Any]) -> str:
@@ -29,12 +31,13 @@ def may_be_root(engine: Engine, found: dict[str, Any], user: str) -> bool:
     """
     if is_root(user):
         return True
-    entries = [line.split(":") for line in _passwd(engine, found["Id"]).splitlines()]
+    entries = [line.split(":") for line in _passwd(engine, found["Id"]).split("\n")]
     matching = [entry for entry in entries if len(entry) > 2 and user in (entry[0], entry[2])]
     if not matching:
         # the engine knows no such name, and takes a number as it is
         return not user.isdecimal()
-    return any(not entry[2].strip("+-0") for entry in matching)
+    # what is no number counts as 0
+    return not all(_ORDINARY.fullmatch(entry[2]) for entry in matching)
 
 
 def _passwd(engine: Engine, container_id: str) -> str:

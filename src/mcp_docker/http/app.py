@@ -202,6 +202,7 @@ class Application:
             address,
             token.client_id,
             str(claims.get("iss") or self.settings.security_oauth_issuer),
+            not token.subject,
             tiers(token.scopes, self._scopes),
             self._groups.tools(claims),
         )

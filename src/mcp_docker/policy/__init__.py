@@ -169,7 +169,11 @@ def judge(outlook: Outlook, settings: Settings, engine: Engine, *, sweeping: boo
         NotPermitted: for the outlook's demands.
     """
     if sweeping:
-        outlook = replace(outlook, loses=tuple(thing for thing in outlook.loses if not _untouchable(thing, settings)))
+        spared = [thing for thing in outlook.loses if _untouchable(thing, settings)]
+        # a network that only a spared container is configured for counted as unused
+        needed = ("network",) if any(thing.kind == "container" for thing in spared) else ()
+        kept = tuple(thing for thing in outlook.loses if thing not in spared and thing.kind not in needed)
+        outlook = replace(outlook, loses=kept)
     for thing in (*outlook.changes, *outlook.loses):
         if refusal := _untouchable(thing, settings):
             raise refusal

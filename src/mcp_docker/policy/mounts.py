@@ -84,11 +84,16 @@ def data_root(engine: Engine) -> str:
 
 def as_good_as_the_host(path: str, engine: Engine) -> bool:
     """Whether a mount of this path gives an engine's socket or data root, whole or in part."""
-    at, root = Path(posixpath.normpath(path)), Path(data_root(engine))
+    written, root = Path(posixpath.normpath(path)), Path(data_root(engine))
     listening = [place for place in sockets(engine.settings) if place.startswith("/run/") or Path(place).exists()]
     places = [Path(place) for place in (*listening, "/var/run/docker.sock", engine_socket(engine)) if place]
-    places += [place.resolve() for place in places]
-    return any(place.is_relative_to(at) for place in (*places, root)) or at.is_relative_to(root)
+    roots = {root, root.resolve()}
+    places += [*(place.resolve() for place in places), *roots]
+    # the engine shows a link as it was written
+    return any(
+        any(place.is_relative_to(at) for place in places) or any(at.is_relative_to(each) for each in roots)
+        for at in ({written, written.resolve()} if checkable(engine) else {written})
+    )
 
 
 def engine_socket(engine: Engine) -> str:

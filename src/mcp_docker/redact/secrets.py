@@ -40,6 +40,8 @@ _FEWER = [
 ]
 _ITEM = re.compile(r"([\w.\-]+)=(.*)", re.DOTALL)
 _TAKES_PAIR = frozenset(["-e", "--env", "--build-arg", "-l", "--label", "--set"])
+_COMMANDS = (("entrypoint", "command"), ("Entrypoint", "Cmd"), ("Path", "Args"))
+_INSTRUCTION = re.compile(r"(\b(?:ENV|ARG|LABEL)[ \t]{1,20}([A-Za-z_][\w.-]{0,100})[ \t]{1,20})(?!\[REDACTED\])(\S.*)")
 _ROUNDS = 5
 
 
@@ -76,10 +78,16 @@ def _line(line: str) -> str:
     # what one rule hides may be what kept another from seeing its own
     for _ in range(_ROUNDS):
         before = line
-        line = hide_flags(hide_entries(hide_shapes(line)))
+        line = _INSTRUCTION.sub(_instructed, hide_flags(hide_entries(hide_shapes(line))))
         if line == before:
             break
     return line
+
+
+def _instructed(match: re.Match[str]) -> str:
+    """`ENV NAME value`, as a build's log shows it."""
+    kind = kind_of(match[2])
+    return match[1] + hidden(kind, match[3]) if kind else match[0]
 
 
 def hide(data: Any, text: str) -> Any:
@@ -138,10 +146,26 @@ def _entries(data: dict[str, Any], near: Near) -> dict[str, Any]:
         else _entry(kind_of(key), value, near)
         for key, value in data.items()
     }
+    for program, rest in _COMMANDS:
+        if data.get(program) and _is_texts(data.get(rest)):
+            found[rest] = _after(data[program], found[rest])
     for name, value in (("name", "value"), ("Name", "Value"), ("key", "value"), ("Key", "Value")):
         if isinstance(data.get(name), str) and isinstance(data.get(value), str):
             found[value] = _entry(kind_of(data[name]), data[value], near)
     return found
+
+
+def _is_texts(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(item, str) for item in value)
+
+
+def _after(program: Any, rest: Any) -> Any:
+    """The arguments that follow a program which stands in a field of its own."""
+    first = [program] if isinstance(program, str) else program
+    if not _is_texts(first):
+        return rest
+    whole = hide_arguments([*first, *rest])
+    return whole[len(first) :] if len(whole) == len(first) + len(rest) else rest
 
 
 def _entry(kind: str, value: Any, near: Near) -> Any:

@@ -149,7 +149,8 @@ class CreateContainer(
             if volume["Name"] in written:
                 changes.append(volume_thing(volume))
         network = self.network or self.network_mode
-        if network.lower() not in ("", "default", "bridge", "none", "host") and ":" not in network:
+        # the engine tells names apart by case
+        if network not in ("", "default", "bridge", "none", "host") and ":" not in network:
             found = lookup.network(ctx.engine, network)
             changes.append(network_thing(found))
             demands += network_demands(found)

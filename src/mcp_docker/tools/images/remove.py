@@ -145,7 +145,9 @@ class Names:
             return ""
         ref = reference(text)
         wanted = f"{ref.name}@{ref.digest}" if ref.digest else f"{ref.name}:{ref.tag or 'latest'}"
-        return next((name for name in self.tags + self.digests if _short(name) == _short(wanted)), "")
+        names = self.tags + self.digests
+        # two names may be short for the same, where localhost/ is part of one
+        return wanted if wanted in names else next((name for name in names if _short(name) == _short(wanted)), "")
 
     def without(self, name: str) -> list[str]:
         """The names that keep the image when this one goes: with a repository's last tag, its digests go too."""
