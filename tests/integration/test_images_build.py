@@ -203,7 +203,6 @@ def test_a_build_that_wants_a_secret_says_whose_choice_that_is(
         "FROM evil.internal/x\n",
         "FROM scratch\nCOPY --fr\\om=evil.internal/x / /\n",
         'FROM scratch\nCOPY --"from"=evil.internal/x / /\n',
-        "FROM\fevil.internal/x\n",
         "ARG A=evil\nARG B=${A}.internal/x\nFROM $B\n",
         "FROM ${NOPE:-evil.internal/x}\n",
         "# syntax=docker/dockerfile:1\n# escape=`\nFROM scratch\nLABEL a=b \\\nFROM evil.internal/x\n",
@@ -217,6 +216,15 @@ def test_a_build_pulls_from_no_registry_that_is_not_allowed(
     result = run("docker_build_image", path=str(folder), tag=tag)
     assert code_of(result) == "REGISTRY_NOT_ALLOWED"
     assert "evil.internal" in result.text
+    assert not raw.images(name=tag)
+
+
+@pytest.mark.parametrize("text", ["FROM\fevil.internal/x\n", "FROM scratch\nFR\\\r\r\nOM evil.internal/x\n"])
+def test_a_build_reads_nothing_that_builders_read_otherwise(
+    run: Run, raw: docker.APIClient, folder: Path, tag: str, text: str
+) -> None:
+    (folder / "Dockerfile").write_bytes(text.encode())
+    assert code_of(run("docker_build_image", path=str(folder), tag=tag)) == "INVALID_ARGUMENTS"
     assert not raw.images(name=tag)
 
 
