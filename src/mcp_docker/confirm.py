@@ -129,7 +129,9 @@ class Confirm:
         if choice not in (ONCE, FOR_A_WHILE):
             raise errors.NotConfirmed("the answer does not fit the form", "nothing was done; ask again.")
         if choice == FOR_A_WHILE:
-            self._grants[caller, tool.spec.name] = self.clock() + GRANT_SECONDS
+            now = self.clock()
+            self._grants = {who: until for who, until in self._grants.items() if until > now}
+            self._grants[caller, tool.spec.name] = now + GRANT_SECONDS
         return str(asked["binding"])
 
 

@@ -59,10 +59,10 @@ class Registry:
             name: tool.spec.name for tool in self._tools.values() for name in (tool.spec.name, *tool.spec.aliases)
         }
         self._settings = settings
-        self._denied = self._canonical("SAFETY_DENIED_TOOLS", settings.safety_denied_tools)
+        self._denied = self.canonical("SAFETY_DENIED_TOOLS", settings.safety_denied_tools)
         allowed = settings.safety_allowed_tools
-        self._allowed = None if allowed is None else self._canonical("SAFETY_ALLOWED_TOOLS", allowed)
-        self._canonical("SAFETY_TOOL_TIMEOUTS", settings.safety_tool_timeouts)
+        self._allowed = None if allowed is None else self.canonical("SAFETY_ALLOWED_TOOLS", allowed)
+        self.canonical("SAFETY_TOOL_TIMEOUTS", settings.safety_tool_timeouts)
 
     def entries(self, caller: Caller) -> list[Entry]:
         """Every tool, with the reason why it is hidden from the caller."""
@@ -113,7 +113,12 @@ class Registry:
             return Hidden.GROUP
         return None
 
-    def _canonical(self, setting: str, names: Iterable[str]) -> frozenset[str]:
+    def canonical(self, setting: str, names: Iterable[str]) -> frozenset[str]:
+        """The tools' own names for those that a setting lists.
+
+        Raises:
+            SettingsError: there is no such tool, with the nearest name that there is.
+        """
         problems = []
         for name in names:
             if name in GONE:

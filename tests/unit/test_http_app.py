@@ -8,6 +8,7 @@ import pytest
 from mcp_docker.engine import Engine
 from mcp_docker.errors import SettingsError
 from mcp_docker.http.app import Application, Listening
+from mcp_docker.http.layers import Counted
 from mcp_docker.registry import Registry
 from mcp_docker.settings import load
 
@@ -48,6 +49,7 @@ def test_loopback_needs_nothing(monkeypatch: pytest.MonkeyPatch, host: str) -> N
         (OAUTH | {"SECURITY_STATE_KEY": "short"}, TLS, "SECURITY_STATE_KEY: at least 32 characters"),
         (OAUTH | {"SECURITY_ALLOWED_HOSTS": "http://x y"}, TLS, "SECURITY_ALLOWED_HOSTS"),
         (OAUTH | {"SECURITY_OAUTH_JWKS_URL": "http://login.example/keys"}, TLS, "SECURITY_OAUTH"),
+        (OAUTH | {"SECURITY_OAUTH_GROUP_TOOLS": '{"ops":["docker_versoin"]}'}, TLS, "did you mean docker_version?"),
         (OAUTH | {"SECURITY_RATE_LIMIT_STORAGE": "mongodb://x"}, TLS, "can't be kept in"),
     ],
 )
@@ -77,3 +79,21 @@ def test_a_request_of_nobody_sees_nothing(monkeypatch: pytest.MonkeyPatch) -> No
     app = application(monkeypatch, OAUTH, "127.0.0.1")
     assert app.pipeline.registry.visible(app.caller(None)) == {}
     assert app.pipeline.registry.visible(app.of({"type": "http", "client": ("10.0.0.1", 1)})) == {}
+
+
+async def test_what_a_stranger_sends_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = application(monkeypatch, OAUTH, "127.0.0.1")
+    passed = []
+
+    async def inner(*_: Any) -> None:
+        passed.append(True)
+
+    async def receive() -> Any:
+        raise AssertionError("the body was read")
+
+    async def send(_message: Any) -> None:
+        raise AssertionError("nothing is answered here")
+
+    scope = {"type": "http", "method": "POST", "path": "/mcp", "headers": [], "client": ("10.0.0.1", 1)}
+    await Counted(inner, app)(scope, receive, send)
+    assert passed

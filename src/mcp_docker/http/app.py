@@ -123,7 +123,13 @@ class Application:
         self._audit = audit
         self._engine = engine
         self._trusted = clients.networks(settings.security_trusted_proxies, everything=False)
-        self._groups = GroupMap(settings.security_oauth_groups_claim, settings.security_oauth_group_tools)
+        self._groups = GroupMap(
+            settings.security_oauth_groups_claim,
+            {
+                group: registry.canonical("SECURITY_OAUTH_GROUP_TOOLS", tools)
+                for group, tools in settings.security_oauth_group_tools.items()
+            },
+        )
         self._scopes = {
             Tier.SAFE: settings.security_oauth_read_scope,
             Tier.MODERATE: settings.security_oauth_write_scope,

@@ -98,13 +98,16 @@ class Counted:
             return
         current.set(scope)
         caller = self._application.of(scope)
+        if not caller.tiers:
+            # what nobody may send is not read either
+            await self._app(scope, receive, send)
+            return
+        counts = True
         if scope["method"] == "POST":
             body, receive = await _read(receive)
             counts = _counts(body)
-        else:
-            counts = True
         try:
-            if counts and caller.tiers:
+            if counts:
                 await self._application.count(caller)
         except RateLimited as refused:
             await self._application.record(
