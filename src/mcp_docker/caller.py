@@ -20,6 +20,7 @@ class Caller:
         is_client: the name is a client's, which acts for itself: no user of the same name.
         tiers: those that the caller's token allows, on top of the operator's settings.
         tools: the only tools that the caller's groups allow; None where groups decide nothing.
+        expires: when the caller's token ends, in unix seconds; None where it does not.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Caller:
     is_client: bool = False
     tiers: frozenset[Tier] = frozenset(Tier)
     tools: frozenset[str] | None = None
+    expires: float | None = None
 
     @property
     def key(self) -> str:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mcp_docker.pipeline import Pipeline
     from mcp_docker.registry import Registry
     from mcp_docker.settings import Settings
+    from mcp_docker.tool import Kind
 
 EX_CONFIG = 78
 
@@ -69,10 +70,15 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--env-file", type=Path, metavar="FILE", help="read settings from this file too")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     commands.add_parser("doctor", help="which engine is found, and what to do if none is")
-    commands.add_parser("tools", help="which tools are enabled, and why the others are not")
+    commands.add_parser("tools", help="which tools, prompts and resources are enabled, and why the others are not")
     call = commands.add_parser("call", help="run one tool as a client would")
     call.add_argument("tool", metavar="TOOL")
     call.add_argument(
+        "arguments", metavar="JSON", nargs="?", default="{}", help="arguments as a JSON object (default: {})"
+    )
+    prompt = commands.add_parser("prompt", help="print what a prompt gives an assistant")
+    prompt.add_argument("prompt", metavar="PROMPT")
+    prompt.add_argument(
         "arguments", metavar="JSON", nargs="?", default="{}", help="arguments as a JSON object (default: {})"
     )
     add_parser(commands)
@@ -90,7 +96,8 @@ def _run(arguments: argparse.Namespace) -> int:
     from mcp_docker.engine import Engine
     from mcp_docker.pipeline import Pipeline
     from mcp_docker.registry import Registry
-    from mcp_docker.settings import load, unheeded
+    from mcp_docker.settings import load
+    from mcp_docker.tool import Kind
 
     flags: dict[str, Any] = {"safety_allow_moderate_operations": False} if arguments.read_only else {}
     settings = load(arguments.env_file, **flags)
@@ -100,8 +107,6 @@ def _run(arguments: argparse.Namespace) -> int:
 
         return show(arguments, settings)
     registry, engine, audit = Registry(settings), Engine(settings), open_audit(settings)
-    for name in unheeded():
-        logger.warning("{} is set, but has no effect in this version", name)
     if settings.safety_yolo_mode:
         logger.critical(
             "SAFETY_YOLO_MODE is on: arguments are not judged, and nobody is asked before something is lost"
@@ -119,7 +124,9 @@ def _run(arguments: argparse.Namespace) -> int:
 
             return show_tools(pipeline)
         case "call":
-            return _call(pipeline, arguments.tool, arguments.arguments)
+            return _call(pipeline, Kind.TOOL, arguments.tool, arguments.arguments)
+        case "prompt":
+            return _call(pipeline, Kind.PROMPT, arguments.prompt, arguments.arguments)
     _serve(pipeline)
     return 0
 
@@ -128,7 +135,7 @@ def _serve(pipeline: "Pipeline") -> None:
     import anyio
     from loguru import logger
 
-    from mcp_docker.server import serve_stdio
+    from mcp_docker.server.stdio import serve_stdio
 
     gc.freeze()
     gc.enable()
@@ -169,7 +176,7 @@ def _serve_http(
     os._exit(0)
 
 
-def _call(pipeline: "Pipeline", tool: str, text: str) -> int:
+def _call(pipeline: "Pipeline", kind: "Kind", name: str, text: str) -> int:
     import json
 
     import anyio
@@ -187,7 +194,7 @@ def _call(pipeline: "Pipeline", tool: str, text: str) -> int:
     async def progress(_done: float, _total: float | None, message: str) -> None:
         print(message, file=sys.stderr)  # noqa: T201
 
-    asked = Call(tool, arguments, Caller(user(), "cli"), progress, _ask if sys.stdin.isatty() else None)
+    asked = Call(name, arguments, Caller(user(), "cli"), progress, _ask if sys.stdin.isatty() else None, kind=kind)
     result = anyio.run(pipeline.call, asked)
     print(result.text)  # noqa: T201
     return int(result.is_error)

@@ -16,9 +16,9 @@ from pydantic_core import PydanticUndefined
 
 from mcp_docker import errors, schema
 from mcp_docker.policy import registries
-from mcp_docker.registry import declared
-from mcp_docker.settings import RESERVED, Settings
-from mcp_docker.tool import Tier, Tool
+from mcp_docker.registry import declared, declared_prompts, declared_resources
+from mcp_docker.settings import Settings
+from mcp_docker.tool import Declaration, Tier, Tool
 
 ROOT = Path(__file__).parents[2]
 PREFIXES = {
@@ -34,9 +34,11 @@ def generated(root: Path) -> dict[Path, str]:
     """The text that every generated file should have."""
     return {
         root / "src/mcp_docker/schemas.json": schemas(),
-        root / "README.md": _filled(root / "README.md", "tools", tool_table()),
-        root / "CONFIGURATION.md": _filled(root / "CONFIGURATION.md", "settings", settings_tables()),
-        root / "SECURITY.md": _filled(root / "SECURITY.md", "codes", code_table()),
+        root / "README.md": _filled(
+            root / "README.md", {"tools": tool_table(), "prompts": prompt_table(), "resources": resource_table()}
+        ),
+        root / "CONFIGURATION.md": _filled(root / "CONFIGURATION.md", {"settings": settings_tables()}),
+        root / "SECURITY.md": _filled(root / "SECURITY.md", {"codes": code_table()}),
     }
 
 
@@ -50,6 +52,26 @@ def tool_table() -> str:
     """The tools by toolset, with their tier and arguments."""
     rows = ["| tool | tier | what it does | arguments |", "|---|---|---|---|"]
     rows += [_tool_row(tool) for tool in declared().values()]
+    return "\n".join(rows)
+
+
+def prompt_table() -> str:
+    """The prompts with their arguments."""
+    rows = ["| prompt | what it does | arguments |", "|---|---|---|"]
+    rows += [
+        f"| `{name}` | {' '.join(prompt.spec.description.split())} | {_arguments(prompt)} |"
+        for name, prompt in declared_prompts().items()
+    ]
+    return "\n".join(rows)
+
+
+def resource_table() -> str:
+    """The resources with their URIs."""
+    rows = ["| resource | what it is | type |", "|---|---|---|"]
+    rows += [
+        f"| `{resource.uri}` | {' '.join(resource.spec.description.split())} | {resource.mime_type} |"
+        for resource in declared_resources().values()
+    ]
     return "\n".join(rows)
 
 
@@ -71,13 +93,6 @@ def settings_tables() -> str:
         + "; and each registry in Docker's own `config.json` (`auths`, `credHelpers`) that has no private address.",
         "",
     ]
-    parts += [
-        "## Known, but without effect in this version",
-        "",
-        "Setting one of these is said in the log at the start.",
-        "",
-        ", ".join(f"`{name}`" for name in sorted(RESERVED)),
-    ]
     return "\n".join(parts)
 
 
@@ -86,7 +101,7 @@ def code_table() -> str:
     kinds = [
         kind
         for kind in vars(errors).values()
-        if isinstance(kind, type) and issubclass(kind, errors.Refused) and kind is not errors.Refused
+        if isinstance(kind, type) and issubclass(kind, errors.Refused) and "code" in vars(kind)
     ]
     rows = [f"| `{kind.code}` | {' '.join((kind.__doc__ or '').split())} |" for kind in kinds]
     return "\n".join(["| code | what it means |", "|---|---|", *rows])
@@ -106,19 +121,25 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def _filled(path: Path, name: str, text: str) -> str:
-    """The file with `text` between its `<!-- NAME -->` and `<!-- /NAME -->` marks."""
-    whole = path.read_text(encoding="utf-8")
-    return re.sub(rf"(?s)(<!-- {name} -->\n).*?(\n<!-- /{name} -->)", lambda match: match[1] + text + match[2], whole)
+def _filled(path: Path, texts: dict[str, str]) -> str:
+    """The file with each text between its `<!-- NAME -->` and `<!-- /NAME -->` marks."""
+    return re.sub(
+        rf"(?s)(<!-- ({'|'.join(texts)}) -->\n).*?(\n<!-- /\2 -->)",
+        lambda match: match[1] + texts[match[2]] + match[3],
+        path.read_text(encoding="utf-8"),
+    )
 
 
 def _tool_row(tool: type[Tool]) -> str:
     spec = tool.spec
-    arguments = ", ".join(
-        f"`{field.alias or name}`" + ("" if field.is_required() else "?") for name, field in tool.model_fields.items()
-    )
     description = " ".join(spec.description.split()).replace("|", "\\|")
-    return f"| `{spec.name}` | {LETTERS[spec.tier]} | {description} | {arguments} |"
+    return f"| `{spec.name}` | {LETTERS[spec.tier]} | {description} | {_arguments(tool)} |"
+
+
+def _arguments(asked: type[Declaration]) -> str:
+    return ", ".join(
+        f"`{field.alias or name}`" + ("" if field.is_required() else "?") for name, field in asked.model_fields.items()
+    )
 
 
 def _type(annotation: Any) -> str:

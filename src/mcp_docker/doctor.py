@@ -12,9 +12,10 @@ from mcp_docker.engine import CallScope, NoEngine
 from mcp_docker.engine.address import remedy
 from mcp_docker.errors import Refused
 from mcp_docker.pipeline import Call, Pipeline
-from mcp_docker.tool import Tier
+from mcp_docker.tool import Kind, Tier
 
 CONNECT_SECONDS = 10.0
+LISTED = (Kind.TOOL, Kind.PROMPT, Kind.RESOURCE)
 
 
 HERE = Caller(user(), "cli")
@@ -32,12 +33,12 @@ def doctor(pipeline: Pipeline) -> int:
 
 
 def show_tools(pipeline: Pipeline) -> int:
-    """Print every tool: enabled, or why not. Exit status: 0."""
-    entries = pipeline.registry.entries(HERE)
-    width = max(len(entry.tool.spec.name) for entry in entries)
+    """Print every tool, prompt and resource: enabled, or why not. Exit status: 0."""
+    entries = [entry for kind in LISTED for entry in pipeline.registry.entries(HERE, kind)]
+    width = max(len(entry.declared.spec.name) for entry in entries)
     toolset = ""
     for entry in entries:
-        spec = entry.tool.spec
+        spec = entry.declared.spec
         if spec.toolset != toolset:
             toolset = spec.toolset
             _say(f"{toolset}:")
@@ -68,11 +69,11 @@ def _engine(pipeline: Pipeline) -> bool:
 
 def _enabled(pipeline: Pipeline) -> list[tuple[str, str]]:
     entries = pipeline.registry.entries(HERE)
-    total = Counter(entry.tool.spec.tier for entry in entries)
-    shown = Counter(entry.tool.spec.tier for entry in entries if entry.hidden is None)
+    total = Counter(entry.declared.spec.tier for entry in entries)
+    shown = Counter(entry.declared.spec.tier for entry in entries if entry.hidden is None)
     lines = []
     for tier in Tier:
-        reasons = sorted({str(entry.hidden) for entry in entries if entry.tool.spec.tier is tier and entry.hidden})
+        reasons = sorted({str(entry.hidden) for entry in entries if entry.declared.spec.tier is tier and entry.hidden})
         why_not = f"; the rest: {', '.join(reasons)}" if reasons else ""
         lines.append(("tools" if tier is Tier.SAFE else "", f"{tier.upper()} {shown[tier]} of {total[tier]}{why_not}"))
     return lines

@@ -3,7 +3,10 @@
 McpDockerError
 ├── SettingsError               the start stops, exit status 78
 └── Refused                     an isError result that a model can act on
-    ├── ToolNotAvailable        unknown or not visible: the same words for both
+    ├── NotAvailable            unknown or not visible: the same words for both
+    │   ├── ToolNotAvailable
+    │   ├── PromptNotAvailable
+    │   └── ResourceNotAvailable
     ├── InvalidArguments        the arguments don't fit the tool
     ├── NotPermitted            the operator's settings forbid what the arguments ask for
     │   ├── PrivilegeRefused    privileges over the host
@@ -24,6 +27,7 @@ McpDockerError
     │   ├── ConfirmationTimedOut    nobody answered in time
     │   └── ConfirmationUnavailable the client can't ask, and the operator wants a person asked
     ├── RateLimited             too many calls
+    ├── TooManyFollowed         too many logs and stats are subscribed to
     ├── AuditUnavailable        the audit log can't be written, and this is a change
     ├── Cancelled               the client cancelled, or is gone
     ├── TimedOut                the time limit passed
@@ -80,16 +84,40 @@ class Refused(McpDockerError):
         self.args = (f"{self} {more}",)
 
 
-class ToolNotAvailable(Refused):
+class NotAvailable(Refused):
+    """Unknown, or not visible: the same words for both."""
+
+    list_method: ClassVar[str]
+    choice: ClassVar[str]
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f'"{name}" is not available here. {self.list_method}', self.choice)
+
+
+class ToolNotAvailable(NotAvailable):
     """Unknown tools and ones that are not visible: the same words for both."""
 
     code = "TOOL_NOT_AVAILABLE"
+    list_method = "Available tools are in tools/list"
+    choice = 'which tiers are on is the operator\'s choice (SAFETY_ALLOW_*; see "mcp-docker tools").'
 
-    def __init__(self, name: str) -> None:
-        super().__init__(
-            f'"{name}" is not available here. Available tools are in tools/list',
-            'which tiers are on is the operator\'s choice (SAFETY_ALLOW_*; see "mcp-docker tools").',
-        )
+
+class PromptNotAvailable(NotAvailable):
+    """Unknown prompts and ones that are not visible: the same words for both."""
+
+    code = "PROMPT_NOT_AVAILABLE"
+    list_method = "Available prompts are in prompts/list"
+    choice = "which are on is the operator's choice (SAFETY_ALLOWED_PROMPTS, and the tools whose facts they show)."
+
+
+class ResourceNotAvailable(NotAvailable):
+    """Unknown resources and ones that are not visible: the same words for both."""
+
+    code = "RESOURCE_NOT_AVAILABLE"
+    list_method = "Available resources are in resources/list and resources/templates/list"
+    choice = (
+        "which ones are on is the operator's choice (SAFETY_ALLOWED_RESOURCES, and the tools whose facts they show)."
+    )
 
 
 class InvalidArguments(Refused):
@@ -214,6 +242,12 @@ class RateLimited(Refused):
     def __init__(self, what: str, hint: str, *, seconds: int = 1) -> None:
         super().__init__(what, hint)
         self.seconds = seconds
+
+
+class TooManyFollowed(Refused):
+    """More logs and stats are subscribed to than the server follows at once."""
+
+    code = "TOO_MANY_SUBSCRIPTIONS"
 
 
 class AuditUnavailable(Refused):

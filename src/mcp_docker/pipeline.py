@@ -3,7 +3,7 @@
 import contextlib
 import threading
 import weakref
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -18,20 +18,35 @@ from mcp_docker.caller import Caller
 from mcp_docker.confirm import Answered, Ask, Confirm, Question
 from mcp_docker.engine import CallScope, Engine
 from mcp_docker.errors import Refused
+from mcp_docker.progress import Progress, Teller
 from mcp_docker.registry import Registry
+from mcp_docker.resource import Resource
 from mcp_docker.settings import Settings
 from mcp_docker.throttle import Throttle
-from mcp_docker.tool import Answer, Context, Cut, Limits, LossAnswer, Lost, Outlook, TextAnswer, Tier, Tool
+from mcp_docker.tool import (
+    Answer,
+    Context,
+    Cut,
+    Declaration,
+    Kind,
+    Limits,
+    LossAnswer,
+    Lost,
+    Outlook,
+    TextAnswer,
+    Tier,
+    Tool,
+)
 
 CALLS_IN_FLIGHT = 64
-GRACE_SECONDS = 1.5
-PROGRESS_SECONDS = 0.25
+GRACE_SECONDS = 0.8
+TIDY_SECONDS = 5.0
 AUDIT_SECONDS = 3.0
 REFUSAL_CHARACTERS = 4_000
 
-Progress = Callable[[float, float | None, str], Awaitable[None]]
 Observed = Callable[[str, str | None, str, str | None, float], None]
-"""Is told of a call: the tool, its tier, the outcome, the code of a refusal, seconds."""
+"""Is told of a call: the name, the tier, the outcome, the code of a refusal, seconds."""
+AT_HAND = ("stdio", "cli")
 
 
 @dataclass(frozen=True)
@@ -40,6 +55,7 @@ class Call:
 
     Attributes:
         caller: who asks.
+        kind: of what the name is.
         progress: tells of it; None where the client does not want to be told.
         ask: puts a question to a person; None where the client can't.
         answered: the reply to a question that an earlier call of the same brought up.
@@ -51,6 +67,7 @@ class Call:
     progress: Progress | None = None
     ask: Ask | None = None
     answered: Answered | None = None
+    kind: Kind = Kind.TOOL
 
 
 @dataclass(frozen=True)
@@ -105,15 +122,17 @@ class Pipeline:
     async def call(self, call: Call) -> Result:
         """Take one call all the way. Whatever goes wrong becomes a result; only cancellation passes through."""
         settings = self.settings
-        record = Record(self._audit, call.caller, call.name, call.arguments, hide=settings.safety_redact_secrets)
+        record = Record(
+            self._audit, call.caller, call.kind, call.name, call.arguments, hide=settings.safety_redact_secrets
+        )
         refused: Refused | None = errors.Cancelled("the call was cancelled", "call again if it is still wanted.")
         outcome = "done"
         try:
             async with self._throttle.call(call.caller.key) if self._throttle else contextlib.nullcontext():
-                kind = self.registry.find(call.name, call.caller)
-                record.of(kind)
-                tool = kind.parse(call.arguments)
-                result = await self._carried_out(tool, call, record)
+                found = self.registry.find(call.name, call.caller, call.kind)
+                record.of(found)
+                asked = found.parse(call.arguments)
+                result = await self._carried_out(asked, call, record)
             refused, outcome = None, "asked" if result.question else "done"
             return result
         except Refused as problem:
@@ -126,21 +145,23 @@ class Pipeline:
             if self._observed is not None and (ended := record.outcome) is not None:
                 self._observed(record.tool, record.tier, ended.word, ended.code, ended.seconds)
 
-    async def _carried_out(self, tool: Tool, call: Call, record: Record) -> Result:
-        """Run the tool; where something would be lost, only once a person has agreed to exactly that."""
+    async def _carried_out(self, asked: Declaration, call: Call, record: Record) -> Result:
+        """Run it; where something would be lost, only once a person has agreed to exactly that."""
         who, agreed = call.caller.key, ""
-        if call.answered is not None:
-            agreed = self.confirm.agreed(who, tool, call.answered)
+        hide = self.settings.safety_redact_secrets
+        teller = Teller(call.progress, asked.spec.label, lambda message: redact.told(message, hide=hide))
+        if call.answered is not None and isinstance(asked, Tool):
+            agreed = self.confirm.agreed(who, asked, call.answered)
         while True:
-            job = await self._run(tool, call, agreed, record)
-            if job.question is None:
+            job = await self._run(asked, call, agreed, record, teller)
+            if job.question is None or not isinstance(asked, Tool):
                 return job.outcome()
             if call.ask is None:
                 raise errors.InternalError("a question came up that nobody can be asked", "call again.")
             reply = await call.ask(job.question)
             if reply is None:
                 return Result("", question=job.question)
-            agreed = self.confirm.agreed(who, tool, Answered(job.question.state, reply))
+            agreed = self.confirm.agreed(who, asked, Answered(job.question.state, reply))
 
     @property
     def in_flight(self) -> int:
@@ -156,33 +177,43 @@ class Pipeline:
             for job in jobs:
                 await anyio.to_thread.run_sync(job.finished.wait, seconds, abandon_on_cancel=True)
 
-    async def _run(self, tool: Tool, call: Call, agreed: str, record: Record) -> "_Job":
+    async def _run(self, asked: Declaration, call: Call, agreed: str, record: Record, teller: Teller) -> "_Job":
         self._slots = self._slots or anyio.CapacityLimiter(CALLS_IN_FLIGHT)
-        limits = Limits(self.registry.seconds(tool), self.settings.safety_max_response_bytes)
-        job = _Job(self, tool, call, limits, agreed, record)
+        limits = Limits(self.registry.seconds(asked), self.settings.safety_max_response_bytes)
+        job = _Job(self, asked, call, limits, agreed, record, teller)
         self._jobs.add(job)
         try:
-            async with _telling(job, call.progress, self.settings):
+            async with teller.telling():
                 with anyio.move_on_after(limits.seconds):
                     await anyio.to_thread.run_sync(job.run, limiter=self._slots, abandon_on_cancel=True)
                 if not job.finished.is_set():
-                    job.scope.cut(_timed_out(tool, limits))
+                    job.scope.cut(_timed_out(asked, limits))
                     await anyio.to_thread.run_sync(job.finished.wait, GRACE_SECONDS, abandon_on_cancel=True)
-        except anyio.get_cancelled_exc_class():
-            job.scope.cut(errors.Cancelled(f"{tool.spec.name} was cancelled", "call again if it is still wanted."))
-            raise
+        finally:
+            # also where the caller can't be told of its progress any more
+            if job.scope.reason is None and not job.finished.is_set():
+                job.scope.cut(errors.Cancelled(f"{asked.spec.name} was cancelled", "call again if it is still wanted."))
+                await job.tidied()
         return job
 
 
 class _Job:
-    """One run of a tool in a worker thread, which may outlive the wait for it."""
+    """One run in a worker thread, which may outlive the wait for it."""
 
-    def __init__(self, pipeline: Pipeline, tool: Tool, call: Call, limits: Limits, agreed: str, record: Record) -> None:
-        self.tool = tool
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        asked: Declaration,
+        call: Call,
+        limits: Limits,
+        agreed: str,
+        record: Record,
+        teller: Teller,
+    ) -> None:
+        self.asked = asked
         self.scope = CallScope(min(pipeline.settings.docker_timeout, max(limits.seconds - 1, 1)))
         self.started = False
         self.finished = threading.Event()
-        self.told: tuple[float, float, str] | None = None
         self.question: Question | None = None
         self._pipeline = pipeline
         self._settings = pipeline.settings
@@ -192,10 +223,13 @@ class _Job:
         self._context = Context(
             pipeline.engine,
             limits,
-            self._tell,
+            teller.tell,
+            teller.wait,
             self.scope.cancelled,
             self.scope.gather,
             lambda demands: policy.permit(demands, self._settings, pipeline.engine),
+            tools=frozenset(pipeline.registry.visible(call.caller)) if call.kind is Kind.PROMPT else frozenset(),
+            at_hand=call.caller.transport in AT_HAND,
         )
         self._result: Result | None = None
         self._error: Refused | None = None
@@ -211,7 +245,9 @@ class _Job:
                 if answer is not None:
                     self._result = _shaped(answer, self._context.limits.response_bytes, self._settings)
         except Refused as refused:
-            self._error = refused
+            # what an answer that was cut off made a tool believe
+            was_misled = self.scope.reason is not None and not isinstance(refused, type(self.scope.reason))
+            self._error = self.scope.reason if was_misled else self._unsure(refused)
         except Exception as error:  # noqa: BLE001 - the one place where docker's errors become ours
             self._error = self.scope.reason or self._translated(error)
         finally:
@@ -221,15 +257,17 @@ class _Job:
 
     def _answer(self) -> Answer | None:
         """Look, judge, have it confirmed and recorded, run. None where a person must be asked first."""
-        tool, context = self.tool, self._context
-        if tool.spec.tier is Tier.SAFE:
+        tool, context = self.asked, self._context
+        if not isinstance(tool, Tool) or tool.spec.tier is Tier.SAFE:
             self._record.allowed = True
+            if isinstance(tool, Resource) and self._call.kind is Kind.SUBSCRIPTION:
+                return tool.subject(context)
             return tool.run(context)
         context.permit(tool.demands())
         outlook = policy.judge(tool.look(context), self._settings, context.engine, sweeping=tool.spec.sweeping)
         if getattr(tool, "dry_run", False):
             return _preview(tool, outlook)
-        self.question = self._unanswered(outlook)
+        self.question = self._unanswered(tool, outlook)
         if self.question is not None:
             return None
         self.scope.check()
@@ -237,14 +275,14 @@ class _Job:
         self.scope.check()
         return tool.run(replace(context, outlook=outlook))
 
-    def _unanswered(self, outlook: Outlook) -> Question | None:
+    def _unanswered(self, tool: Tool, outlook: Outlook) -> Question | None:
         sure, who = self._pipeline.confirm, self._call.caller.key
-        question = sure.question(who, self.tool, self._call.arguments, outlook.loses, self._agreed)
+        question = sure.question(who, tool, self._call.arguments, outlook.loses, self._agreed)
         if question is not None and self._call.ask is None:
             sure.unasked()
             question = None
         if outlook.loses and question is None:
-            self._record.confirmed = "person" if self._agreed else sure.otherwise(who, self.tool)
+            self._record.confirmed = "person" if self._agreed else sure.otherwise(who, tool)
         return question
 
     def outcome(self) -> Result:
@@ -256,41 +294,25 @@ class _Job:
         )
 
     def _translated(self, error: Exception) -> Refused:
-        from mcp_docker.engine.errors import translate
+        from mcp_docker.engine.errors import is_certain, translate
 
         refused = translate(error, self._context.engine)
         if isinstance(refused, errors.InternalError):
-            logger.opt(exception=error).error("{} failed", self.tool.spec.name)
+            logger.opt(exception=error).error("{} failed", self.asked.spec.name)
+        return refused if is_certain(error) else self._unsure(refused, unsure=True)
+
+    def _unsure(self, refused: Refused, *, unsure: bool = False) -> Refused:
+        """Say of a change whose answer never came that it may have been made."""
+        unsure = unsure or isinstance(refused, errors.EngineUnreachable)
+        if unsure and self._record.allowed and self.asked.spec.tier is not Tier.SAFE:
+            refused.add(f"It may have happened all the same: {self.asked.spec.verify} tells.")
         return refused
 
-    def _tell(self, done: float, total: float, message: str) -> None:
-        self.told = done, total, message
-
-
-@contextlib.asynccontextmanager
-async def _telling(job: _Job, progress: Progress | None, settings: Settings) -> AsyncIterator[None]:
-    """Pass on what the tool tells of its progress, at most every quarter of a second, only ever forward."""
-    if progress is None:
-        yield
-        return
-    last = -1.0
-
-    async def tell() -> None:
-        nonlocal last
-        if job.told is not None and job.told[0] > last:
-            last, total, message = job.told
-            await progress(last, total or None, redact.told(message, hide=settings.safety_redact_secrets))
-
-    async def keep_telling() -> None:
-        while True:
-            await anyio.sleep(PROGRESS_SECONDS)
-            await tell()
-
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(keep_telling)
-        yield
-        tasks.cancel_scope.cancel()
-    await tell()
+    async def tidied(self) -> None:
+        """Wait a little for what a cut call takes back, so that the audit says what became of it."""
+        if self.started:
+            with anyio.move_on_after(TIDY_SECONDS, shield=True):
+                await anyio.to_thread.run_sync(self.finished.wait, TIDY_SECONDS, abandon_on_cancel=True)
 
 
 def _preview(tool: Tool, outlook: Outlook) -> Answer:
@@ -317,6 +339,8 @@ def _shaped(answer: Answer, limit: int, settings: Settings) -> Result:
     if isinstance(answer, TextAnswer):
         header, body = answer.rendered(data)
         text = f"{header}\n{redact.fence(body)}" if body else header
+        if closing := answer.closing(data):
+            text += f"\n{closing}"
         if "truncated" in data:
             text += f"\n{data['truncated']['what']}; {data['truncated']['rest']}"
     return Result(text, data)
@@ -335,9 +359,11 @@ def _refusal(refused: Refused, settings: Settings) -> Result:
     return Result(text, meta=meta)
 
 
-def _timed_out(tool: Tool, limits: Limits) -> errors.TimedOut:
-    spec = tool.spec
+def _timed_out(asked: Declaration, limits: Limits) -> errors.TimedOut:
+    spec = asked.spec
     longer = f"SAFETY_TOOL_TIMEOUTS={spec.name}=SECONDS gives it longer"
+    if spec.kind is not Kind.TOOL:
+        longer = "SAFETY_DEFAULT_TOOL_TIMEOUT gives it longer"
     if spec.tier is Tier.SAFE:
         return errors.TimedOut(f"{spec.name} took longer than {limits.seconds:g} s", f"ask for less, or {longer}.")
     return errors.TimedOut(

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from mcp_docker import pages
 from mcp_docker.tool import Tool
 
 
@@ -15,7 +16,7 @@ def listing(tool: type[Tool]) -> dict[str, Any]:
         "inputSchema": input_schema(tool),
         "outputSchema": output_schema(tool),
         "annotations": spec.annotations,
-    }
+    } | ({"_meta": {"ui": {"resourceUri": pages.URIS[spec.page]}}} if spec.page else {})
 
 
 def input_schema(tool: type[Tool]) -> dict[str, Any]:

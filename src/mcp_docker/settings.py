@@ -117,6 +117,10 @@ class Settings(BaseSettings):
     )
     safety_allowed_tools: Names | None = Field(None, description="Only these tools; unset: all of the allowed tiers")
     safety_denied_tools: Names = Field((), description="Never these tools; wins over the list above")
+    safety_allowed_prompts: Names | None = Field(None, description="Only these prompts; unset: all")
+    safety_allowed_resources: Names | None = Field(
+        None, description="Only these resources (`container_logs`, `container_stats`); unset: all"
+    )
     safety_default_tool_timeout: Seconds = Field(
         30, description="Seconds a call may take, for tools without their own limit"
     )
@@ -298,9 +302,6 @@ class Settings(BaseSettings):
         return {name: value for name, value in values.items() if not (isinstance(value, str) and not value.strip())}
 
 
-RESERVED = frozenset({"SAFETY_ALLOWED_PROMPTS", "SAFETY_ALLOWED_RESOURCES"})
-"""Names that are known but not acted on in this version; setting one is said at the start."""
-
 _OTHERS = frozenset(
     """
     DOCKER_BUILDKIT DOCKER_CLI_EXPERIMENTAL DOCKER_CLI_HINTS DOCKER_CONTENT_TRUST DOCKER_CONTENT_TRUST_SERVER
@@ -339,13 +340,8 @@ def load(env_file: Path | None = None, **flags: Any) -> Settings:
     return settings
 
 
-def unheeded() -> list[str]:
-    """Variables that are set and known from the 1.x line, but have no effect in this version."""
-    return sorted(name for name in RESERVED if os.environ.get(name))
-
-
 def _unknown(name: str) -> str:
-    known = {field.upper() for field in Settings.model_fields} | RESERVED
+    known = {field.upper() for field in Settings.model_fields}
     ours = name.startswith(("SAFETY_", "SECURITY_"))
     if name in known or name in _OTHERS or not (ours or name.startswith(("DOCKER_", "MCP_"))):
         return ""

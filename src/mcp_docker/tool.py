@@ -1,36 +1,32 @@
 """What a tool is: its tier, its declaration, what it is given, and what it answers."""
 
 import inspect
-import json
 import re
 import types
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import (
-    TYPE_CHECKING,
-    Annotated,
-    Any,
-    ClassVar,
-    Literal,
-    Protocol,
-    Self,
-    TypeVar,
-    Union,
-    get_args,
-    get_origin,
-    get_type_hints,
-)
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self, TypeVar, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from mcp_docker.errors import InvalidArguments
+from mcp_docker.arguments import parsed
 
 if TYPE_CHECKING:
     from mcp_docker.engine import Engine
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+
+class Kind(StrEnum):
+    """What clients can ask for by name."""
+
+    TOOL = "tool"
+    PROMPT = "prompt"
+    RESOURCE = "resource"
+    SUBSCRIPTION = "subscription"
+    COMPLETION = "completion"
 
 
 class Tier(StrEnum):
@@ -134,38 +130,47 @@ class Context:
         engine: the Docker Engine.
         limits: the bounds of this call.
         progress: tells the caller how far the work is: done, total (0 if unknown), a message.
+        waits: tells the caller that the engine is silent now for up to so many seconds, and for what.
         cancelled: waits up to so many seconds; true as soon as the call is cancelled or out of time.
         gather: bounded fan-out over items.
         permit: asks the policy for powers; what it makes of each: for a path of the host, the resolved one. Raises
             NotPermitted.
         outlook: what `look` found, when the tool runs: judged by the policy, and confirmed where somebody was asked.
+        tools: names of the tools that the caller sees: facts of others are left out, and advice names only these.
+        at_hand: whether the caller is a person at this machine, and not somebody on the network.
     """
 
     engine: "Engine"
     limits: Limits
     progress: Callable[[float, float, str], None]
+    waits: Callable[[float, str], None]
     cancelled: Callable[[float], bool]
     gather: Gather
     permit: Callable[[Iterable[Demand]], Mapping[Demand, str]]
     outlook: Outlook = Outlook()
+    tools: frozenset[str] = frozenset()
+    at_hand: bool = False
 
 
 @dataclass(frozen=True)
 class Spec:
-    """What a tool is called and how it behaves, derived once from its class."""
+    """What a declaration is called and how it behaves, derived once from its class."""
 
     name: str
     label: str
     description: str
-    toolset: str
-    tier: Tier
-    idempotent: bool
-    open_world: bool
-    seconds: float | None
-    verify: str
-    sweeping: bool
-    aliases: tuple[str, ...]
-    gone: Mapping[str, str]
+    kind: Kind = Kind.TOOL
+    toolset: str = ""
+    tier: Tier = Tier.SAFE
+    idempotent: bool = True
+    open_world: bool = False
+    seconds: float | None = None
+    verify: str = ""
+    sweeping: bool = False
+    aliases: tuple[str, ...] = ()
+    gone: Mapping[str, str] = field(default_factory=dict)
+    page: str = ""
+    shows: tuple[str, ...] = ()
 
     @property
     def annotations(self) -> dict[str, bool]:
@@ -221,6 +226,11 @@ class TextAnswer(Answer):
         """The header line and the text, from the answer as data."""
         raise NotImplementedError
 
+    @classmethod
+    def closing(cls, data: dict[str, Any]) -> str:  # noqa: ARG003 - those that close need it
+        """What we say after the text."""
+        return ""
+
 
 class Lost(Fact):
     """One object that a call takes away."""
@@ -241,79 +251,19 @@ class LossAnswer(Answer):
     would_free_bytes: int | None = Field(default=None, description="Absent where unknown")
 
 
-class Tool(BaseModel):
-    """The model of a tool's own arguments, and what it does with them.
+class Declaration(BaseModel):
+    """The model of the arguments of what clients ask for by name, and what it does with them.
 
-    A subclass is the whole tool: class name -> tool name, module -> toolset, docstring -> description, fields ->
-    input schema, return annotation of `run` -> output schema.
-
-    Class keywords:
-        tier: how much it can lose.
-        idempotent: a second call with the same arguments changes nothing more.
-        open_world: it reaches beyond the engine (registries).
-        seconds: its own time limit; without one, SAFETY_DEFAULT_TOOL_TIMEOUT.
-        label: display title; without one, the class name in words.
-        verify: for a tool that writes: the tool that tells whether a call that timed out has happened.
-        sweeping: it takes what it finds (a prune): what the policy spares is left out, not refused.
-        aliases: other names it is called and listed by.
-        gone: arguments that earlier versions had, and what replaced each.
+    A subclass is the whole of it: class name -> name, docstring -> description, fields -> arguments.
     """
 
     model_config = ConfigDict(extra="forbid", defer_build=True, populate_by_name=True)
 
     spec: ClassVar[Spec]
 
-    def __init_subclass__(
-        cls,
-        *,
-        tier: Tier,
-        idempotent: bool = False,
-        open_world: bool = False,
-        seconds: float | None = None,
-        label: str = "",
-        verify: str = "",
-        sweeping: bool = False,
-        aliases: tuple[str, ...] = (),
-        gone: Mapping[str, str] = types.MappingProxyType({}),
-        **kwargs: Any,
-    ) -> None:
-        super().__init_subclass__(**kwargs)
-        words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", cls.__name__).lower()
-        if not cls.__doc__ or "run" not in cls.__dict__ or "return" not in cls.run.__annotations__:
-            raise TypeError(f"{cls.__name__} needs a docstring, and a run() with a return annotation")
-        if tier is Tier.DESTRUCTIVE and ("look" not in cls.__dict__ or "dry_run" not in cls.__annotations__):
-            raise TypeError(f"{cls.__name__}: a destructive tool has a look() that says what it loses, and dry_run")
-        if (tier is Tier.SAFE) == bool(verify):
-            raise TypeError(f"{cls.__name__}: `verify` names the tool that tells what a write did; only writes do")
-        hidden = {name for name in cls.__annotations__ if name != "spec" and hasattr(Tool, name)}
-        if hidden:
-            raise TypeError(f"{cls.__name__}: fields hide attributes of Tool: {', '.join(sorted(hidden))}")
-        cls.spec = Spec(
-            name="docker_" + words.replace(" ", "_"),
-            label=label or words.capitalize(),
-            description=inspect.cleandoc(cls.__doc__),
-            toolset=cls.__module__.partition(".tools.")[2].partition(".")[0],
-            tier=tier,
-            idempotent=idempotent,
-            open_world=open_world,
-            seconds=seconds,
-            verify=verify,
-            sweeping=sweeping,
-            aliases=aliases,
-            gone=gone,
-        )
-
     def run(self, ctx: Context) -> Answer:
         """Do it, in a worker thread. Docker's errors are translated by the caller."""
         raise NotImplementedError
-
-    def demands(self) -> Iterator[Demand]:
-        """The powers that these arguments ask for beyond the tier."""
-        yield from ()
-
-    def look(self, ctx: Context) -> Outlook:  # noqa: ARG002 - those that look need it
-        """What the call is about to do, found out by reading only. Not asked of SAFE tools."""
-        return Outlook()
 
     def seconds_needed(self) -> float | None:
         """Seconds that these arguments need, where they name a time themselves."""
@@ -332,55 +282,79 @@ class Tool(BaseModel):
         Raises:
             InvalidArguments: with each argument that is unknown or does not fit, by name.
         """
-        fields = {field.alias or name: field for name, field in cls.model_fields.items()}
-        known = set(fields) | {name for field in fields.values() for name in _other_names(field)}
-        if unknown := [name for name in arguments if name not in known]:
-            raise InvalidArguments(
-                f"{cls.spec.name} has no argument {', '.join(repr(name) for name in unknown)}",
-                "; ".join(
-                    [f"{name}: {cls.spec.gone[name]}" for name in unknown if name in cls.spec.gone]
-                    + [f"it takes {', '.join(fields) or 'none'}."]
-                ),
-            )
-        decoded = {
-            name: _decoded(value, fields[name].annotation) if name in fields else value
-            for name, value in arguments.items()
-            if value is not None
-        }
-        try:
-            return cls.model_validate(decoded)
-        except ValidationError as error:
-            problems = "; ".join(_problem(detail) for detail in error.errors(include_url=False))
-            raise InvalidArguments(f"{cls.spec.name}: {problems}", "correct the arguments and call again.") from None
+        return parsed(cls, cls.spec.name, arguments, cls.spec.gone)
+
+    @classmethod
+    def words(cls) -> str:
+        """The class name in words. Raises TypeError for a class that lacks what a declaration has."""
+        if not cls.__doc__ or "run" not in cls.__dict__ or "return" not in cls.run.__annotations__:
+            raise TypeError(f"{cls.__name__} needs a docstring, and a run() with a return annotation")
+        hidden = {name for name in cls.__annotations__ if name != "spec" and hasattr(Tool, name)}
+        if hidden:
+            raise TypeError(f"{cls.__name__}: fields hide attributes of Tool: {', '.join(sorted(hidden))}")
+        return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", cls.__name__).lower()
 
 
-def _other_names(field: Any) -> tuple[str, ...]:
-    alias = field.validation_alias
-    return tuple(str(choice) for choice in alias.choices) if hasattr(alias, "choices") else ()
+class Tool(Declaration):
+    """The model of a tool's own arguments, and what it does with them.
 
+    A subclass is the whole tool: class name -> tool name, module -> toolset, docstring -> description, fields ->
+    input schema, return annotation of `run` -> output schema.
 
-def _decoded(value: Any, annotation: Any) -> Any:
-    """Some clients send structured arguments as JSON text; decode where text could not be meant."""
-    if isinstance(value, str) and value[:1] in ("{", "[") and not _takes_text(annotation):
-        try:
-            return json.loads(value)
-        except ValueError:
-            return value
-    return value
+    Class keywords:
+        tier: how much it can lose.
+        idempotent: a second call with the same arguments changes nothing more.
+        open_world: it reaches beyond the engine (registries).
+        seconds: its own time limit; without one, SAFETY_DEFAULT_TOOL_TIMEOUT.
+        label: display title; without one, the class name in words.
+        verify: for a tool that writes: the tool that tells whether a call that timed out has happened.
+        sweeping: it takes what it finds (a prune): what the policy spares is left out, not refused.
+        aliases: other names it is called and listed by.
+        gone: arguments that earlier versions had, and what replaced each.
+        page: the ui:// page that shows its answer where the client can (MCP Apps).
+    """
 
+    def __init_subclass__(
+        cls,
+        *,
+        tier: Tier,
+        idempotent: bool = False,
+        open_world: bool = False,
+        seconds: float | None = None,
+        label: str = "",
+        verify: str = "",
+        sweeping: bool = False,
+        aliases: tuple[str, ...] = (),
+        gone: Mapping[str, str] = types.MappingProxyType({}),
+        page: str = "",
+        **kwargs: Any,
+    ) -> None:
+        super().__init_subclass__(**kwargs)
+        words = cls.words()
+        if tier is Tier.DESTRUCTIVE and ("look" not in cls.__dict__ or "dry_run" not in cls.__annotations__):
+            raise TypeError(f"{cls.__name__}: a destructive tool has a look() that says what it loses, and dry_run")
+        if (tier is Tier.SAFE) == bool(verify):
+            raise TypeError(f"{cls.__name__}: `verify` names the tool that tells what a write did; only writes do")
+        cls.spec = Spec(
+            name="docker_" + words.replace(" ", "_"),
+            label=label or words.capitalize(),
+            description=inspect.cleandoc(cls.__doc__ or ""),
+            toolset=cls.__module__.partition(".tools.")[2].partition(".")[0],
+            tier=tier,
+            idempotent=idempotent,
+            open_world=open_world,
+            seconds=seconds,
+            verify=verify,
+            sweeping=sweeping,
+            aliases=aliases,
+            gone=gone,
+            page=page,
+        )
 
-def _takes_text(annotation: Any) -> bool:
-    origin = get_origin(annotation)
-    if origin is Annotated:
-        return _takes_text(get_args(annotation)[0])
-    if origin in (Union, types.UnionType):
-        return any(_takes_text(branch) for branch in get_args(annotation))
-    if origin is not None:
-        return isinstance(get_args(annotation)[0], str)
-    return isinstance(annotation, type) and issubclass(annotation, str)
+    def demands(self) -> Iterator[Demand]:
+        """The powers that these arguments ask for beyond the tier."""
+        yield from ()
 
-
-def _problem(detail: Any) -> str:
-    where = ".".join(str(part) for part in detail["loc"])
-    message = str(detail["msg"]).removeprefix("Value error, ")
-    return f"{where}: {message}" if where else message
+    def look(self, ctx: Context) -> Outlook:  # noqa: ARG002 - those that look need it
+        """What the call is about to do, found out by reading only. Not asked of SAFE tools."""
+        return Outlook()

@@ -4,10 +4,11 @@ import contextlib
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from mcp.client.client import Client
+from mcp.client.session import MessageHandlerFnT
 from mcp.client.stdio import StdioServerParameters
 
 from tests.e2e.process import COMMAND, HANDSHAKE, SESSIONLESS, ServerProcess, environment
@@ -45,11 +46,12 @@ def allowed() -> dict[str, str]:
 
 
 @contextlib.asynccontextmanager
-async def connected(era: str, **settings: str) -> AsyncIterator[Client]:
+async def connected(era: str, /, handler: MessageHandlerFnT | None = None, **settings: str) -> AsyncIterator[Client]:
     """The official SDK's client in one era, joined to a server of its own over stdio."""
     env = environment(**allowed() | settings)
     server = StdioServerParameters(command=COMMAND[0], args=list(COMMAND[1:]), env=env)
-    async with Client(server, mode="legacy" if era == HANDSHAKE else "auto", cache=None) as client:
+    mode: Literal["legacy", "auto"] = "legacy" if era == HANDSHAKE else "auto"
+    async with Client(server, mode=mode, cache=None, message_handler=handler) as client:
         assert client.protocol_version == era
         yield client
 

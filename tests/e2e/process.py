@@ -20,6 +20,8 @@ HANDSHAKE = "2025-11-25"
 SESSIONLESS = "2026-07-28"
 COMMAND = (sys.executable, "-m", "mcp_docker")
 PATIENCE = 30.0
+KILLS = int(os.environ.get("MCP_DOCKER_TEST_KILLS", "5"))
+"""At how many moments servers are killed; more of them at night."""
 
 Message = dict[str, Any]
 

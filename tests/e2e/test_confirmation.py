@@ -1,7 +1,6 @@
 """A person is asked before something is lost, in both protocol eras, and everything is in the audit log."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -13,7 +12,7 @@ from typing import Any
 import docker
 import pytest
 
-from tests.e2e.process import HANDSHAKE, SESSIONLESS, Message, ServerProcess, done, environment, refused
+from tests.e2e.process import HANDSHAKE, KILLS, SESSIONLESS, Message, ServerProcess, done, environment, refused
 
 CAN_ASK: Message = {"elicitation": {"form": {}}}
 YES: Message = {"action": "accept", "content": {"allow": "this one"}}
@@ -208,9 +207,6 @@ def test_reads_go_on_without_an_audit_log_and_changes_do_not(
         done(server.open().call("docker_version"))
         assert refused(server.call("docker_remove_volume", volume_name=volume)) == "AUDIT_UNAVAILABLE"
     assert there(raw, volume)
-
-
-KILLS = int(os.environ.get("MCP_DOCKER_TEST_KILLS", "5"))
 
 
 def test_whatever_the_engine_shows_has_an_intent_when_the_server_is_killed(

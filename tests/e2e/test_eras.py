@@ -198,7 +198,7 @@ async def test_a_cancelled_exec_ends_its_process(
 
 @pytest.mark.parametrize("setting", ["SAFETY_ALLOW_MODERATE_OPERATIONS", "SAFETY_ALLOW_DESTRUCTIVE_OPERATIONS"])
 async def test_what_is_not_allowed_is_neither_listed_nor_called(era: str, setting: str) -> None:
-    async with connected(era, **{setting: "false"}) as client:
+    async with connected(era, None, **{setting: "false"}) as client:
         listed = {tool.name: tool.annotations for tool in (await client.list_tools()).tools}
         assert setting in str(client.instructions)
         assert not any(hints is not None and hints.destructive_hint for hints in listed.values())

@@ -177,6 +177,25 @@ def test_slow_calls_are_cut_when_a_server_ends(
     eventually(lambda: proxy.connections == 0, 5)
 
 
+def test_a_build_ends_with_the_client_that_wanted_it(
+    start: Start, leave: Leave, raw: docker.APIClient, tmp_path: Path
+) -> None:
+    mark = uuid.uuid4().hex
+    folder = tmp_path / mark
+    folder.mkdir()
+    (folder / "Dockerfile").write_text(f"FROM {IMAGE}\nRUN sleep 60 # {mark}\n")
+
+    def is_building() -> bool:
+        return any(mark in str(each["Command"]) for each in raw.containers(all=True))
+
+    server = start(SAFETY_ALLOWED_BUILD_ROOTS=str(tmp_path)).open()
+    server.begin("docker_build_image", path=str(folder))
+    eventually(is_building)
+    ended = leave(server)
+    assert ended.is_clean, f"{ended}\n{server.log.read_text()}"
+    eventually(lambda: not is_building(), 5)
+
+
 def test_a_server_ends_while_the_engine_hangs(start: Start, leave: Leave, proxy: EngineProxy) -> None:
     server = start(DOCKER_HOST=proxy.address).open()
     proxy.hang_on("/version")  # so that it never gets to know the engine

@@ -415,6 +415,21 @@ def test_a_server_that_is_told_to_end_lets_calls_finish(
     assert done(results[0])["exit_code"] == 0
 
 
+def test_a_client_that_hangs_up_has_its_call_cut(
+    serve: Serve, container: Callable[..., str], raw: docker.APIClient, audit: Path
+) -> None:
+    server = serve()
+    idle = container()
+    done(server.call("docker_version"))
+    server.http.timeout = httpx2.Timeout(3)
+    with pytest.raises(httpx2.TimeoutException):
+        server.call("docker_exec_command", container_id=idle, command=["sleep", "66"])
+    eventually(lambda: '"cancelled"' in audit.read_text(), 8)
+    assert "sleep 66" not in str(raw.top(idle))
+    server.http.timeout = httpx2.Timeout(30)
+    done(server.call("docker_version"))
+
+
 @pytest.mark.parametrize("era", [HANDSHAKE, SESSIONLESS])
 def test_the_inspector_shows_its_token(
     guarded: WebServer, authority: AuthorizationServer, installed: Path, era: str, tmp_path: Path

@@ -11,12 +11,14 @@ import docker
 import pytest
 
 from mcp_docker.audit import open_audit
+from mcp_docker.caller import Caller
 from mcp_docker.confirm import Ask
-from mcp_docker.engine import Engine
-from mcp_docker.pipeline import Call, Pipeline, Progress, Result
-from mcp_docker.policy import own
+from mcp_docker.engine import Engine, own
+from mcp_docker.pipeline import Call, Pipeline, Result
+from mcp_docker.progress import Progress
 from mcp_docker.registry import Registry
 from mcp_docker.settings import load
+from mcp_docker.tool import Kind
 from tests.conftest import CALLER
 
 IMAGE = "mcp-docker-test:latest"
@@ -45,7 +47,10 @@ def shares_files_with_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Run]:
-    """Call a tool through the whole pipeline: run("docker_version"), run("docker_list_containers", all=True)."""
+    """Call a tool through the whole pipeline: run("docker_version"), run("docker_list_containers", all=True).
+
+    Prompts too: run("troubleshoot_container", kind=Kind.PROMPT, container_id="web").
+    """
     monkeypatch.setenv("SAFETY_ALLOW_DESTRUCTIVE_OPERATIONS", "true")
     monkeypatch.setenv("SAFETY_ALLOWED_BUILD_ROOTS", str(tmp_path))
     if registry := os.environ.get("MCP_DOCKER_TEST_REGISTRY"):
@@ -53,12 +58,20 @@ def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Run]:
         monkeypatch.setenv("SAFETY_ALLOWED_PUSH_REGISTRIES", registry)
     opened: list[Engine] = []
 
-    def call(name: str, /, progress: Progress | None = None, ask: Ask | None = None, **arguments: Any) -> Result:
+    def call(
+        name: str,
+        /,
+        progress: Progress | None = None,
+        ask: Ask | None = None,
+        kind: Kind = Kind.TOOL,
+        caller: Caller = CALLER,
+        **arguments: Any,
+    ) -> Result:
         settings = load()
         engine = Engine(settings)
         opened.append(engine)
         pipeline = Pipeline(settings, Registry(settings), engine, open_audit(settings))
-        return anyio.run(pipeline.call, Call(name, arguments, CALLER, progress, ask))
+        return anyio.run(pipeline.call, Call(name, arguments, caller, progress, ask, kind=kind))
 
     yield call
     for engine in opened:

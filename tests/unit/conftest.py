@@ -15,11 +15,14 @@ import anyio
 import pytest
 
 from mcp_docker.audit import open_audit
+from mcp_docker.caller import Caller
 from mcp_docker.confirm import Ask
 from mcp_docker.engine import Engine
-from mcp_docker.pipeline import Call, Pipeline, Progress, Result
+from mcp_docker.pipeline import Call, Pipeline, Result
+from mcp_docker.progress import Progress
 from mcp_docker.registry import Registry
 from mcp_docker.settings import load
+from mcp_docker.tool import Kind
 from tests.conftest import CALLER
 
 
@@ -45,6 +48,7 @@ class FakeEngine:
         self.requests: list[Request] = []
         self.api = api
         self.routes: list[tuple[str, str, int, Body]] = []
+        self.info: dict[str, Any] = {"DockerRootDir": "/var/lib/docker"}
         engine = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -97,7 +101,7 @@ class FakeEngine:
             self.send(handler, 200, {"Version": "20.10.24", "ApiVersion": self.api, "Os": "linux", "Arch": "amd64"})
             return
         if path == "/info":
-            self.send(handler, 200, {"DockerRootDir": "/var/lib/docker"})
+            self.send(handler, 200, self.info)
             return
         self.requests.append(request)
         for method, pattern, status, answer in self.routes:
@@ -145,15 +149,26 @@ Run = Callable[..., Result]
 
 @pytest.fixture
 def run(engine: FakeEngine) -> Iterator[Run]:  # noqa: ARG001 - the calls go there
-    """Call a tool through the whole pipeline: run("docker_version"), run("docker_list_containers", all=True)."""
+    """Call a tool through the whole pipeline: run("docker_version"), run("docker_list_containers", all=True).
+
+    Prompts too: run("troubleshoot_container", kind=Kind.PROMPT, container_id="web").
+    """
     opened: list[Engine] = []
 
-    def call(name: str, /, progress: Progress | None = None, ask: Ask | None = None, **arguments: Any) -> Result:
+    def call(
+        name: str,
+        /,
+        progress: Progress | None = None,
+        ask: Ask | None = None,
+        kind: Kind = Kind.TOOL,
+        caller: Caller = CALLER,
+        **arguments: Any,
+    ) -> Result:
         settings = load()
         client = Engine(settings)
         opened.append(client)
         pipeline = Pipeline(settings, Registry(settings), client, open_audit(settings))
-        return anyio.run(pipeline.call, Call(name, arguments, CALLER, progress, ask))
+        return anyio.run(pipeline.call, Call(name, arguments, caller, progress, ask, kind=kind))
 
     yield call
     for client in opened:

@@ -161,12 +161,6 @@ def test_doctor_says_when_a_context_cannot_be_read(command: Command, monkeypatch
     assert "Docker context 'none' can't be read" in out
 
 
-def test_a_setting_without_effect_is_said_at_the_start(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SAFETY_ALLOWED_PROMPTS", "true")
-    _, _, err = command("tools")
-    assert "SAFETY_ALLOWED_PROMPTS is set, but has no effect in this version" in err
-
-
 def test_an_interrupted_command_ends_with_130(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*_: object) -> int:
         raise KeyboardInterrupt

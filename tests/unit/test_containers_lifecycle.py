@@ -234,7 +234,7 @@ def test_a_stop_that_takes_long_tells_that_it_goes_on(engine: FakeEngine, run: R
     engine.on("POST", f"{PATH}/stop", lambda _request: threading.Event().wait(1.4) or (204, b""))
     engine.on("GET", f"{PATH}/json", inspected("exited", 137))
     data_of(run("docker_stop_container", progress, container_id="web", timeout=5))
-    assert seen == [(1, 5, "stopping web: 1 s")]
+    assert seen == [(1, 5, "stopping web: 1 of 5 s")]
 
 
 def test_a_removal_is_said_with_the_volumes_that_went_and_those_that_stay(engine: FakeEngine, run: Run) -> None:

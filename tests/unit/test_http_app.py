@@ -1,10 +1,12 @@
 """It does not listen where strangers could call."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from mcp_docker.caller import Caller
 from mcp_docker.engine import Engine
 from mcp_docker.errors import SettingsError
 from mcp_docker.http.app import Application, Listening
@@ -79,6 +81,41 @@ def test_a_request_of_nobody_sees_nothing(monkeypatch: pytest.MonkeyPatch) -> No
     app = application(monkeypatch, OAUTH, "127.0.0.1")
     assert app.pipeline.registry.visible(app.caller(None)) == {}
     assert app.pipeline.registry.visible(app.of({"type": "http", "client": ("10.0.0.1", 1)})) == {}
+
+
+@pytest.mark.parametrize(
+    ("message", "counts"),
+    [
+        ({"id": 1, "method": "tools/list"}, True),
+        ({"id": 1, "method": "tools/call", "params": {}}, False),
+        ({"id": 1, "method": "prompts/get", "params": {}}, False),
+        ({"id": 1, "method": "resources/read", "params": {"uri": "container://logs/web"}}, False),
+        ({"id": 1, "method": "resources/read", "params": {"uri": "ui://mcp-docker/logs.html"}}, True),
+        ({"id": 1, "method": "resources/read", "params": []}, True),
+        ({"id": 1, "result": {}}, False),
+        ([], True),
+    ],
+)
+async def test_each_request_is_counted_once(monkeypatch: pytest.MonkeyPatch, message: Any, counts: bool) -> None:
+    """Those that take the way of a call are counted there."""
+    app = application(monkeypatch, {}, "127.0.0.1")
+    counted = []
+
+    async def count(caller: Caller) -> None:
+        counted.append(caller)
+
+    monkeypatch.setattr(app, "count", count)
+    body = json.dumps(message).encode()
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": body}
+
+    async def ignore(*_: Any) -> None:
+        pass
+
+    scope = {"type": "http", "method": "POST", "path": "/mcp", "headers": [], "client": ("127.0.0.1", 1)}
+    await Counted(ignore, app)(scope, receive, ignore)
+    assert bool(counted) is counts
 
 
 async def test_what_a_stranger_sends_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:

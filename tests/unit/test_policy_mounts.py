@@ -9,7 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mcp_docker.policy import mounts, own
+from mcp_docker.engine import own
+from mcp_docker.policy import mounts
 from tests.conftest import code_of, data_of
 from tests.unit.conftest import FakeEngine, Run
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from mcp_docker.caller import Caller
-from mcp_docker.policy import own
+from mcp_docker.engine import own
 from tests.conftest import code_of, data_of
 from tests.unit.conftest import FakeEngine, Run
 from tests.unit.test_containers_exec import frame

@@ -1,12 +1,15 @@
 """Which tools are visible."""
 
+from dataclasses import replace
+
 import pytest
 from loguru import logger
 
-from mcp_docker.errors import SettingsError, ToolNotAvailable
+from mcp_docker.caller import Caller
+from mcp_docker.errors import PromptNotAvailable, ResourceNotAvailable, SettingsError, ToolNotAvailable
 from mcp_docker.registry import Hidden, Registry
 from mcp_docker.settings import load
-from mcp_docker.tool import Tier
+from mcp_docker.tool import Kind, Tier
 from tests.conftest import CALLER
 
 
@@ -28,7 +31,7 @@ def test_the_tiers_cumulate() -> None:
 def test_deny_wins_over_allow() -> None:
     found = registry(safety_allowed_tools=("docker_version", "docker_events"), safety_denied_tools=("docker_events",))
     assert set(found.visible(CALLER)) == {"docker_version"}
-    hidden = {entry.tool.spec.name: entry.hidden for entry in found.entries(CALLER)}
+    hidden = {entry.declared.spec.name: entry.hidden for entry in found.entries(CALLER)}
     assert hidden["docker_events"] is Hidden.DENIED
     assert hidden["docker_list_images"] is Hidden.NOT_LISTED
 
@@ -87,3 +90,71 @@ def test_a_time_limit_is_the_operators_the_tools_own_or_the_default() -> None:
 def test_a_time_limit_for_an_unknown_tool_stops_the_start() -> None:
     with pytest.raises(SettingsError, match="SAFETY_TOOL_TIMEOUTS"):
         registry(safety_tool_timeouts={"docker_evnts": 5})
+
+
+def names(found: Registry, kind: Kind, caller: Caller = CALLER) -> set[str]:
+    return {entry.declared.spec.name for entry in found.entries(caller, kind) if entry.hidden is None}
+
+
+def test_all_prompts_and_resources_are_visible_by_default() -> None:
+    found = registry()
+    assert names(found, Kind.RESOURCE) == set(found.resources(CALLER)) == {"container_logs", "container_stats"}
+    assert names(found, Kind.PROMPT) == set(found.prompts(CALLER))
+    assert len(found.prompts(CALLER)) == 5
+
+
+def test_lists_of_prompts_and_of_resources_allow_only_what_they_name() -> None:
+    found = registry(safety_allowed_prompts=("security_audit",), safety_allowed_resources=())
+    assert names(found, Kind.PROMPT) == {"security_audit"}
+    assert names(found, Kind.RESOURCE) == set()
+    hidden = {entry.hidden for entry in found.entries(CALLER, Kind.PROMPT)} - {None}
+    assert hidden == {Hidden.PROMPT_NOT_LISTED}
+    with pytest.raises(PromptNotAvailable):
+        found.find("generate_compose", CALLER, Kind.PROMPT)
+    for kind in (Kind.RESOURCE, Kind.SUBSCRIPTION):
+        with pytest.raises(ResourceNotAvailable):
+            found.find("container_logs", CALLER, kind)
+
+
+@pytest.mark.parametrize(
+    ("setting", "name", "nearest"),
+    [
+        ("safety_allowed_prompts", "generate_composer", "generate_compose"),
+        ("safety_allowed_resources", "container_log", "container_logs"),
+    ],
+)
+def test_an_unknown_prompt_or_resource_in_a_list_is_refused_with_the_nearest_name(
+    setting: str, name: str, nearest: str
+) -> None:
+    with pytest.raises(SettingsError, match=f"{setting.upper()}: there is no .* '{name}'; did you mean {nearest}"):
+        registry(**{setting: (name,)})
+
+
+@pytest.mark.parametrize(
+    ("settings", "caller"),
+    [
+        ({"safety_denied_tools": ("docker_container_logs",)}, CALLER),
+        ({"safety_allowed_tools": ("docker_container_stats",)}, CALLER),
+        ({}, replace(CALLER, tools=frozenset({"docker_container_stats"}))),
+    ],
+)
+def test_a_resource_is_visible_only_where_the_tool_is_whose_facts_it_shows(
+    settings: dict[str, object], caller: Caller
+) -> None:
+    found = registry(**settings)
+    assert names(found, Kind.RESOURCE, caller) == {"container_stats"}
+    assert [entry.hidden for entry in found.entries(caller, Kind.RESOURCE)] == [Hidden.SHOWS_HIDDEN, None]
+
+
+def test_a_caller_without_scopes_sees_nothing_of_any_kind() -> None:
+    nobody = replace(CALLER, tiers=frozenset())
+    assert {name for kind in Kind for name in names(registry(), kind, nobody)} == set()
+
+
+def test_every_prompt_and_resource_shows_facts_of_tools_that_there_are() -> None:
+    found = registry()
+    tools = set(found.visible(CALLER))
+    for kind in (Kind.PROMPT, Kind.RESOURCE, Kind.COMPLETION):
+        for entry in found.entries(CALLER, kind):
+            assert entry.declared.spec.shows, entry
+            assert set(entry.declared.spec.shows) <= tools, entry

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from mcp_docker.errors import SettingsError
-from mcp_docker.settings import load, unheeded
+from mcp_docker.settings import load
 
 
 def problems(**flags: object) -> list[str]:
@@ -119,12 +119,6 @@ def test_a_root_that_is_everything_or_nowhere_stops_the_start(
     monkeypatch.setenv(name, root)
     (problem,) = problems()
     assert problem.startswith(name)
-
-
-def test_known_names_without_effect_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SAFETY_ALLOWED_PROMPTS", "security_audit")
-    load()
-    assert unheeded() == ["SAFETY_ALLOWED_PROMPTS"]
 
 
 def test_the_environment_goes_before_the_file_and_flags_before_both(

@@ -12,7 +12,7 @@ from loguru import logger
 from mcp_docker import errors, redact
 from mcp_docker.audit import Audit
 from mcp_docker.caller import Caller
-from mcp_docker.tool import Outlook, Tier, Tool
+from mcp_docker.tool import Declaration, Kind, Outlook, Tier
 
 OBJECTS = 200
 NAME_CHARACTERS = 200
@@ -33,13 +33,14 @@ class Record:
     Args:
         audit: where to write; None writes nothing.
         caller: who calls.
-        name: the tool that was asked for, whether or not there is one.
+        kind: of what the name is.
+        name: what was asked for, whether or not there is such a thing.
         arguments: as they came; secrets are taken out here.
         hide: whether secrets are to be hidden.
     """
 
     def __init__(
-        self, audit: Audit | None, caller: Caller, name: str, arguments: Mapping[str, Any], *, hide: bool
+        self, audit: Audit | None, caller: Caller, kind: Kind, name: str, arguments: Mapping[str, Any], *, hide: bool
     ) -> None:
         self._audit = audit
         self._hide = hide
@@ -56,6 +57,7 @@ class Record:
             "client": caller.client,
             "transport": caller.transport,
             "address": caller.address,
+            "kind": None if kind is Kind.TOOL else str(kind),
             "tool": redact.told(name[:NAME_CHARACTERS], hide=hide),
             "tier": None,
             "arguments": arguments,
@@ -63,18 +65,18 @@ class Record:
 
     @property
     def tool(self) -> str:
-        """The tool, by its own name where there is one."""
+        """What was asked for, by its own name where there is one."""
         return str(self._about["tool"])
 
     @property
     def tier(self) -> str | None:
-        """The tool's tier; None where there is no such tool."""
+        """Its tier; None where there is no such thing."""
         tier = self._about["tier"]
         return str(tier) if tier else None
 
-    def of(self, tool: type[Tool]) -> None:
-        """The call is one of this tool, also when another name of it was used."""
-        self._about |= {"tool": tool.spec.name, "tier": str(tool.spec.tier)}
+    def of(self, asked: type[Declaration]) -> None:
+        """The call is one of this, also when another name of it was used."""
+        self._about |= {"tool": asked.spec.name, "tier": str(asked.spec.tier)}
 
     def intend(self, outlook: Outlook) -> None:
         """Have it on disk that a change is about to happen, and of what.
@@ -112,6 +114,9 @@ class Record:
             "seconds": round(self.outcome.seconds, 3),
             "confirmed": self.confirmed,
         }
+        if isinstance(refused, errors.Cancelled):
+            # nobody else is told what became of it
+            told["message"] = " ".join(filter(None, (str(refused), refused.detail)))
         try:
             self._write(told)
         except errors.AuditUnavailable as problem:

@@ -2,22 +2,25 @@
 
 import contextlib
 import functools
+import http.client
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mcp_docker.engine import address
 from mcp_docker.engine.scope import CallScope
-from mcp_docker.errors import EngineUnreachable, Refused
+from mcp_docker.errors import EngineUnreachable, Refused, Unsupported
 from mcp_docker.settings import Settings
 
 if TYPE_CHECKING:
     import requests
     from docker import APIClient
 
+OLDEST_API = (1, 40)
 NEWEST_API = (1, 51)
 NO_SOCKET = "there is no such socket"
 NO_ANSWER = "no answer in time"
+TURN_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
@@ -75,8 +78,13 @@ class Engine:
         """The engine, connecting if need be. Raises EngineUnreachable."""
         connected = self._connected
         if connected is None:
-            with self._lock:
+            # whoever connects may take longer than this call has
+            while not self._lock.acquire(timeout=TURN_SECONDS):
+                CallScope.current().check()
+            try:
                 connected = self._connected = self._connected or self._connect()
+            finally:
+                self._lock.release()
         return connected
 
     def forget(self) -> None:
@@ -139,8 +147,12 @@ class Engine:
         probe = requests.Session()
         probe.trust_env = False
         probe.mount("http+docker://", adapter)
-        version = _checked(probe.get("http+docker://localhost/version")).json()
-        theirs = _numbers(version["ApiVersion"])
+        version, theirs = _introduced(_checked(probe.get("http+docker://localhost/version")))
+        if theirs < OLDEST_API:
+            raise Unsupported(
+                f"the engine at {endpoint.address} speaks API {version['ApiVersion']} at most",
+                "mcp-docker needs 1.40, that of Docker Engine 19.03: the operator can name another with DOCKER_HOST.",
+            )
         chosen = self.settings.docker_api_version or "{}.{}".format(*min(theirs, NEWEST_API))
         client = APIClient(base_url="unix:///unused", version=chosen.removeprefix("v"))
         client.trust_env = False
@@ -177,6 +189,10 @@ def why(error: BaseException) -> str:
                 return "it closed the connection"
             case TimeoutError():
                 return NO_ANSWER
+            case http.client.IncompleteRead():
+                return "its answer broke off"
+            case http.client.HTTPException():
+                return "what it says is not HTTP"
         inner = next((arg for arg in cause.args if isinstance(arg, BaseException)), None)
         reason = getattr(cause, "reason", None)
         cause = cause.__cause__ or inner or (reason if isinstance(reason, BaseException) else None) or cause.__context__
@@ -193,6 +209,15 @@ def _checked(response: "requests.Response") -> "requests.Response":
         with contextlib.closing(response):
             create_api_error_from_http_exception(error)
     return response
+
+
+def _introduced(response: "requests.Response") -> tuple[dict[str, Any], tuple[int, int]]:
+    """What an engine says of itself, and the newest API that it speaks. Raises ValueError if it is no engine."""
+    try:
+        version: dict[str, Any] = response.json()
+        return version, _numbers(version["ApiVersion"])
+    except (ValueError, LookupError, TypeError, AttributeError):
+        raise ValueError("what it says of its version is not what an engine says") from None
 
 
 def _numbers(version: str) -> tuple[int, int]:

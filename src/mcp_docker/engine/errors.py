@@ -1,5 +1,6 @@
 """Docker's errors, translated once into ours."""
 
+import json
 import re
 from typing import TYPE_CHECKING
 
@@ -8,6 +9,7 @@ from mcp_docker.engine import NO_ANSWER, Engine, why
 from mcp_docker.errors import Refused
 
 if TYPE_CHECKING:
+    import requests
     from docker.errors import APIError
 
 _LISTS = {
@@ -18,6 +20,12 @@ _LISTS = {
 }
 
 _KINDS: tuple[tuple[str, type[Refused], str], ...] = (
+    (
+        r"client version \S+ is too (old|new)",
+        errors.Unsupported,
+        "this engine speaks other versions of the API; the operator can choose one with DOCKER_API_VERSION, and a "
+        "newer mcp-docker knows newer ones.",
+    ),
     (
         r"executable file not found|exec format error|executable .* not found|crun: .*exec"
         r"|\b(exec|start container process)\b.*(permission denied|no such file or directory|is a directory)",
@@ -158,7 +166,7 @@ def translate(error: BaseException, engine: Engine) -> Refused:
             return _api_error(error)
         case docker.errors.DockerException():
             return errors.EngineError(_sentence(str(error)), "correct the arguments or the engine's set-up.")
-        case requests.JSONDecodeError():
+        case json.JSONDecodeError():  # requests' own is one, too
             return errors.EngineError(
                 "the engine's answer is not what it should be", "call again, or check the engine."
             )
@@ -170,17 +178,34 @@ def translate(error: BaseException, engine: Engine) -> Refused:
             engine.forget()
             return errors.EngineUnreachable(
                 f"the connection to the Docker Engine broke: {_sentence(why(error))}",
-                "call again: it is looked for anew. A change that was under way may have happened.",
+                "call again: it is looked for anew.",
             )
+    if isinstance(error.__context__, requests.HTTPError):
+        # docker-py looks for a message in every error, which not all have that answer in an engine's place
+        return _api_error(_unworded(error.__context__))
     return errors.InternalError(
         f"{type(error).__name__} inside mcp-docker", "this is a fault of the server; its log has the details."
     )
+
+
+def is_certain(error: BaseException) -> bool:
+    """Whether a request that ended in this surely failed: the engine said so, or docker-py sent none."""
+    import docker.errors
+
+    return isinstance(error, docker.errors.DockerException)
 
 
 def kind_of(text: str) -> tuple[type[Refused], str] | None:
     """The error that an engine's words mean, and its hint; None if they are unknown."""
     lowered = text.lower()
     return next(((kind, hint) for pattern, kind, hint in _KINDS if re.search(pattern, lowered)), None)
+
+
+def _unworded(error: "requests.HTTPError") -> "APIError":
+    """An error without a message in it, as docker-py makes of what is no JSON."""
+    from docker.errors import APIError
+
+    return APIError(str(error), response=error.response, explanation=error.response.text.strip())
 
 
 def _silent() -> Refused:

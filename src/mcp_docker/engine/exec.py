@@ -9,19 +9,24 @@ from typing import TYPE_CHECKING
 from mcp_docker.engine import Engine
 from mcp_docker.engine.scope import CallScope
 from mcp_docker.engine.streams import Stream, pieces
-from mcp_docker.errors import Refused
+from mcp_docker.errors import Refused, TimedOut
+from mcp_docker.tool import Context
 
 if TYPE_CHECKING:
     import requests
 
 MARK = "MCP_DOCKER_EXEC"
-END_SECONDS = 1.2
+END_SECONDS = 0.7
+CANCELLED_SECONDS = 5.0
+"""Nobody waits for the answer of a cancelled call."""
+BEGIN_SECONDS = 0.4
+LOOK_SECONDS = 0.05
 
 # $1 is the mark. TERM, a moment to obey, KILL; fails while anything that carries the mark is left.
 _END = """
 marked() { for p in /proc/[0-9]*; do grep -q "$m" "$p/environ" 2>/dev/null && echo "${p#/proc/}"; done; }
 m="$1"
-for signal in TERM TERM TERM KILL KILL; do
+for signal in TERM TERM KILL KILL KILL; do
   pids="$(marked)"
   [ -z "$pids" ] && exit 0
   kill -"$signal" $pids 2>/dev/null
@@ -70,21 +75,25 @@ class Exec:
     privileged: bool = False
 
 
-def run(engine: Engine, what: Exec, most: int, seconds: float) -> tuple[int | None, dict[Stream, Output]]:
+def run(ctx: Context, what: Exec, most: int) -> tuple[int | None, dict[Stream, Output]]:
     """Run a command to its end; its exit code and what it printed, at most `most` bytes of each stream.
 
-    It may be silent for as many `seconds` as the whole call may take.
+    It may be silent for as long as the whole call may take.
 
     Raises:
         TimedOut, Cancelled: the call was cut; the message says what became of the process.
     """
-    scope, mark = CallScope.current(), secrets.token_hex(8)
+    engine, scope, mark = ctx.engine, CallScope.current(), secrets.token_hex(8)
     exec_id = _created(engine, what, mark)
     output: dict[Stream, Output] = {"stdout": Output(most), "stderr": Output(most)}
+    running, printed = f"running {what.command[0]}", 0
+    ctx.progress(printed, 0, running)
     try:
-        with scope.patient(seconds):
+        with scope.patient(ctx.limits.seconds):
             for stream, data, _ in pieces(lambda: _started(engine, exec_id), tty=False, scope=scope):
                 output[stream].add(data)
+                printed += len(data)
+                ctx.progress(printed, 0, f"{running}, {printed} bytes printed")
         if scope.reason is None:
             return engine.docker.exec_inspect(exec_id).get("ExitCode"), output
     except Exception:
@@ -114,7 +123,8 @@ def _after_cut(engine: Engine, what: Exec, exec_id: str, mark: str, reason: Refu
     if reason is None:
         raise RuntimeError("only a call that was cut comes here")
     said = str(reason).partition("] ")[2].partition("; ")[0]
-    if _ended(engine, what, mark):
+    seconds = END_SECONDS if isinstance(reason, TimedOut) else CANCELLED_SECONDS
+    if _ended(engine, what, exec_id, mark, seconds):
         return type(reason)(said, "the command and what it had started were ended in the container.")
     return type(reason)(
         said,
@@ -123,14 +133,24 @@ def _after_cut(engine: Engine, what: Exec, exec_id: str, mark: str, reason: Refu
     )
 
 
-def _ended(engine: Engine, what: Exec, mark: str) -> bool:
+def _ended(engine: Engine, what: Exec, exec_id: str, mark: str, seconds: float) -> bool:
     # the scope of the call is cut: the clean-up needs one of its own
-    with CallScope(END_SECONDS).ending_after(END_SECONDS) as scope:
+    with CallScope(seconds).ending_after(seconds) as scope:
         try:
+            _begun(engine, exec_id, scope)
             command = ["sh", "-c", _END, "sh", f"{MARK}={mark}"]
             made = engine.docker.exec_create(what.container, command, user=what.user)
             for _ in pieces(lambda: _started(engine, made["Id"]), tty=False, scope=scope):
                 pass
-            return bool(engine.docker.exec_inspect(made["Id"]).get("ExitCode") == 0)
+            ended = engine.docker.exec_inspect(made["Id"]).get("ExitCode") == 0
+            return ended and not engine.docker.exec_inspect(exec_id).get("Running")
         except Exception:  # noqa: BLE001 - whatever it was, the command was not seen to end
             return False
+
+
+def _begun(engine: Engine, exec_id: str, scope: CallScope) -> None:
+    """Wait a little for the process: the engine starts it even where nobody waits for its output any more."""
+    for _ in range(round(BEGIN_SECONDS / LOOK_SECONDS)):
+        found = engine.docker.exec_inspect(exec_id)
+        if found.get("Pid") or found.get("ExitCode") is not None or scope.cancelled(LOOK_SECONDS):
+            break

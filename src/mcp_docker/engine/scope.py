@@ -35,7 +35,8 @@ class CallScope:
         self._cut = threading.Event()
         self._lock = threading.Lock()
         self._sockets: set[socket.socket] = set()
-        self._inner: set[CallScope] = set()
+        self._inner: dict[CallScope, float] = {}
+        self._timers: list[threading.Timer] = []
 
     @staticmethod
     def current() -> "CallScope":
@@ -54,20 +55,31 @@ class CallScope:
     @contextlib.contextmanager
     def ending_after(self, seconds: float) -> Iterator["CallScope"]:
         """A scope inside this one, made current, whose streams end after so many seconds, which is no error."""
-        inner = CallScope(seconds + self.socket_timeout)
-        timer = threading.Timer(seconds, inner.cut, (TimedOut("the time to listen is over", "listen again."),))
-        timer.daemon = True
+        reason = TimedOut("the time to listen is over", "listen again.")
+        with self._with(CallScope(seconds + self.socket_timeout), 0) as inner:
+            inner.cut_after(seconds, reason)
+            yield inner
+
+    @contextlib.contextmanager
+    def spared(self, seconds: float) -> Iterator[None]:
+        """A scope inside this one, made current, that outlives a cut by so many seconds: what a request has made can
+        only be taken back once its answer has come."""
+        with self._with(CallScope(self.socket_timeout), seconds):
+            yield
+
+    @contextlib.contextmanager
+    def _with(self, inner: "CallScope", mercy: float) -> Iterator["CallScope"]:
         with self._lock:
             self.check()
-            self._inner.add(inner)
-        timer.start()
+            self._inner[inner] = mercy
         try:
             with inner.entered():
                 yield inner
         finally:
-            timer.cancel()
             with self._lock:
-                self._inner.discard(inner)
+                del self._inner[inner]
+            for timer in inner._timers:
+                timer.cancel()
 
     @contextlib.contextmanager
     def patient(self, seconds: float) -> Iterator[None]:
@@ -99,8 +111,18 @@ class CallScope:
             for sock in self._sockets:
                 with contextlib.suppress(OSError):
                     sock.shutdown(socket.SHUT_RDWR)
-            for inner in self._inner:
-                inner.cut(reason)
+            for inner, mercy in self._inner.items():
+                if mercy:
+                    inner.cut_after(mercy, reason)
+                else:
+                    inner.cut(reason)
+
+    def cut_after(self, seconds: float, reason: Refused) -> None:
+        """Cut it in so many seconds, unless it is over by then."""
+        timer = threading.Timer(seconds, self.cut, (reason,))
+        timer.daemon = True
+        self._timers.append(timer)
+        timer.start()
 
     def check(self) -> None:
         """Raise the reason if the scope was cut: an ended stream may look like one that was read to its end."""

@@ -2,7 +2,7 @@
 
 import contextlib
 import http.client
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import TYPE_CHECKING, Literal
 
 from mcp_docker.engine.scope import CallScope
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 Stream = Literal["stdout", "stderr"]
 
 HEADER_BYTES = 8
+LAST_STREAM = 3
 PIECE_BYTES = 65_536
 LINE_BYTES = 32_768
 CUT_MARK = " […]"
@@ -20,7 +21,7 @@ CUT_MARK = " […]"
 
 def pieces(
     opened: "Callable[[], requests.Response]", *, tty: bool, scope: CallScope
-) -> Iterator[tuple[Stream, bytes, bool]]:
+) -> Generator[tuple[Stream, bytes, bool]]:
     """The stream, a piece of its text, and whether a frame begins with it, until the stream ends or `scope` is cut.
 
     Source: Engine API, "Attach to a container", stream format. The length in a header is not trusted: a frame comes in
@@ -46,7 +47,9 @@ def _terminal(response: "requests.Response") -> Iterator[tuple[Stream, bytes, bo
 
 
 def _frames(response: "requests.Response") -> Iterator[tuple[Stream, bytes, bool]]:
-    buffer = bytearray()
+    import urllib3
+
+    buffer, left = bytearray(), 0
 
     def filled(size: int) -> bool:
         while len(buffer) < size and (data := response.raw.read1(PIECE_BYTES)):
@@ -54,6 +57,8 @@ def _frames(response: "requests.Response") -> Iterator[tuple[Stream, bytes, bool
         return len(buffer) >= size
 
     while filled(HEADER_BYTES):
+        if buffer[0] > LAST_STREAM or any(buffer[1:4]):
+            raise urllib3.exceptions.ProtocolError("what it sends is no stream of a container")
         stream: Stream = "stderr" if buffer[0] == 2 else "stdout"
         left, first = int.from_bytes(buffer[4:HEADER_BYTES], "big"), True
         del buffer[:HEADER_BYTES]
@@ -62,6 +67,8 @@ def _frames(response: "requests.Response") -> Iterator[tuple[Stream, bytes, bool
             del buffer[:left]
             yield stream, data, first
             left, first = left - len(data), False
+    if left or buffer:
+        raise ConnectionResetError("the stream ended within a frame")
 
 
 class Lines:

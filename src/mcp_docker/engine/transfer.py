@@ -88,6 +88,7 @@ def pull(ctx: Context, name: str, tag: str | None, platform: str | None) -> Tran
     """
     login = config.login(ctx.engine, name)
     transfer = Transfer(f"pulling {name}" + ("" if tag is None else f"{'@' if ':' in tag else ':'}{tag}"))
+    transfer.tell(ctx)
     with CallScope.current().patient(ctx.limits.seconds), _explained(transfer.log, login.problem):
         stream = ctx.engine.docker.pull(
             name,
@@ -110,6 +111,7 @@ def push(ctx: Context, name: str, tag: str) -> Transfer:
     """
     login = config.login(ctx.engine, name)
     transfer = Transfer(f"pushing {name}:{tag}")
+    transfer.tell(ctx)
     with CallScope.current().patient(ctx.limits.seconds), _explained(transfer.log, login.problem):
         stream = ctx.engine.docker.push(name, tag=tag, stream=True, decode=True, auth_config=login.auth)
         _follow(ctx, transfer, stream, login.problem)
@@ -117,7 +119,6 @@ def push(ctx: Context, name: str, tag: str) -> Transfer:
 
 
 def _follow(ctx: Context, transfer: Transfer, stream: Iterable[dict[str, Any]], problem: str) -> None:
-    transfer.tell(ctx)
     failed = ""
     # to its end even then, so that the connection can be used again
     for event in stream:

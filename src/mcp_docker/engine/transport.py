@@ -14,6 +14,7 @@ from urllib3.connection import HTTPConnection
 from urllib3.connectionpool import HTTPConnectionPool
 
 from mcp_docker.engine.scope import FAN_OUT, CallScope
+from mcp_docker.errors import Refused
 
 CONNECT_SECONDS = 10.0
 CALLS = 64
@@ -45,9 +46,15 @@ def _tcp(scope: CallScope, host: str, port: int, tls: ssl.SSLContext | None) -> 
     sock = _connected(scope, socket.socket(family, kind, protocol), address)
     if tls is None:
         return sock
-    wrapped = tls.wrap_socket(sock, server_hostname=host)
+    wrapped = tls.wrap_socket(sock, server_hostname=host, do_handshake_on_connect=False)
     scope.release(sock)
-    scope.hold(wrapped)
+    try:
+        scope.hold(wrapped)
+        wrapped.do_handshake()
+    except BaseException:
+        scope.release(wrapped)
+        wrapped.close()
+        raise
     return wrapped
 
 
@@ -72,7 +79,11 @@ def _ssh(scope: CallScope, address: str) -> socket.socket:
         client = subprocess.Popen(command, stdin=end, stdout=end, start_new_session=True)  # noqa: S603 - the operator's own address
     # it ends when the socket closes, and somebody has to be told
     threading.Thread(target=client.wait, daemon=True, name="ssh").start()
-    scope.hold(ours)
+    try:
+        scope.hold(ours)
+    except Refused:
+        ours.close()
+        raise
     return ours
 
 
@@ -113,7 +124,11 @@ class _Pool(HTTPConnectionPool):
     def _get_conn(self, timeout: float | None = None) -> Any:
         connection = super()._get_conn(timeout)
         if isinstance(connection, _Connection):
-            connection.hold()
+            try:
+                connection.hold()
+            except Refused:
+                connection.close()
+                raise
         return connection
 
     def _put_conn(self, conn: Any) -> None:

@@ -35,7 +35,7 @@ from mcp_docker.pipeline import Pipeline
 from mcp_docker.registry import Registry
 from mcp_docker.settings import Settings
 from mcp_docker.throttle import Throttle
-from mcp_docker.tool import Tier
+from mcp_docker.tool import Kind, Tier
 
 READY_SECONDS = 2.0
 STATE_KEY_CHARACTERS = 32
@@ -135,7 +135,8 @@ class Application:
             Tier.MODERATE: settings.security_oauth_write_scope,
             Tier.DESTRUCTIVE: settings.security_oauth_destroy_scope,
         }
-        names = [entry.tool.spec.name for entry in registry.entries(Caller("nobody", "http"))]
+        nobody = Caller("nobody", "http")
+        names = [entry.declared.spec.name for kind in Kind for entry in registry.entries(nobody, kind)]
         self.metrics = Metrics(names, [str(reason) for reason in Failure], lambda: self.pipeline.in_flight)
         limited = settings.security_rate_limit_enabled
         self._throttle = Throttle(
@@ -152,6 +153,7 @@ class Application:
         settings = self.settings
         key = settings.secret("security_state_key")
         mcp = server.build(self.pipeline, self.caller, [key.encode()] if key else [])
+        self.end_streams = mcp.end_streams
         public = _public_url(settings, listening)
         if settings.security_oauth_enabled:
             self._judge = self._verifier(public)
@@ -211,6 +213,7 @@ class Application:
             not token.subject,
             tiers(token.scopes, self._scopes),
             self._groups.tools(claims),
+            token.expires_at,
         )
 
     def _auth(self, public: str) -> AuthSettings:

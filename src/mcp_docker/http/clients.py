@@ -95,13 +95,13 @@ def _hop(text: str) -> Address | None:
 
 
 def _parsed(text: str) -> Address | None:
-    address, _, zone = text.partition("%")
+    address, percent, _zone = text.partition("%")
     try:
         found = ipaddress.ip_address(address)
     except ValueError:
         return None
     if isinstance(found, ipaddress.IPv4Address):
-        return None if zone else found
+        return None if percent else found
     return found.ipv4_mapped or found
 
 

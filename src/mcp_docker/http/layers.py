@@ -13,6 +13,7 @@ from mcp_docker.http.guard import too_many
 from mcp_docker.settings import Settings
 
 PATH = "/mcp"
+CALLS = ("tools/call", "prompts/get")
 HARDENED = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
 
 current: ContextVar[Scope | None] = ContextVar("current", default=None)
@@ -136,13 +137,19 @@ async def _read(receive: Receive) -> tuple[bytes, Receive]:
 
 
 def _counts(body: bytes) -> bool:
-    """Whether a message is a request that is no call: calls count for themselves, and answers are owed to us."""
+    """Whether a message is a request that does not count for itself, as what always takes a call's way does.
+
+    Answers to our own requests are owed to us.
+    """
     try:
         message = json.loads(body)
     except (ValueError, RecursionError):
         return True
     method = message.get("method") if isinstance(message, dict) else ""
-    return method is not None and method != "tools/call"
+    if method == "resources/read" and isinstance(params := message.get("params"), dict):
+        # pages are read without a call
+        return not str(params.get("uri")).startswith("container:")
+    return method is not None and method not in CALLS
 
 
 async def _answered(refused: RateLimited, scope: Scope, receive: Receive, send: Send) -> None:

@@ -60,6 +60,7 @@ async def _end(application: Application, servers: "list[_Server]") -> None:
             await anyio.sleep(LOOK_SECONDS)
     await application.pipeline.drain(CUT_SECONDS)
     # streams that wait for news would hold it up
+    application.end_streams()
     AppStatus.should_exit = True
     with anyio.move_on_after(CLOSE_SECONDS) as patience:
         while any(server.server_state.connections for server in servers):  # noqa: ASYNC110 - uvicorn tells nobody

@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from mcp_docker import errors
-from mcp_docker.engine import Engine
+from mcp_docker.engine import Engine, own
 from mcp_docker.errors import NotPermitted
-from mcp_docker.policy import builds, mounts, own, registries
+from mcp_docker.policy import builds, mounts, registries
 from mcp_docker.settings import Settings
 from mcp_docker.tool import Demand, Outlook, Power, Thing
 

@@ -1,16 +1,14 @@
 """Which paths of the host a container may mount, and whether they can be checked at all."""
 
 import os
-import platform
 import posixpath
 import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from mcp_docker.engine import Engine
+from mcp_docker.engine import Engine, own
 from mcp_docker.engine.address import sockets
 from mcp_docker.errors import MountNotCheckable, MountRefused
-from mcp_docker.policy import own
 from mcp_docker.settings import Settings
 
 ON_THE_ENGINE = "engine:"
@@ -68,13 +66,8 @@ def source(settings: Settings, path: str, engine: Engine) -> str:
 
 
 def checkable(engine: Engine) -> bool:
-    """Whether the engine's file system is ours: a socket of this machine, the same kernel, and no container of ours."""
-    if not engine.connected.endpoint.address.startswith(("unix://", "npipe://")) or own.in_container():
-        return False
-    info = engine.connected.info
-    kernel, desktop = info.get("KernelVersion"), "Docker Desktop" in str(info.get("OperatingSystem"))
-    # a socket may be forwarded from elsewhere; Docker Desktop has a machine of its own, and shares our paths with it
-    return desktop or not kernel or platform.system() != "Linux" or kernel == platform.release()
+    """Whether the engine's file system is ours."""
+    return own.is_here(engine)
 
 
 def data_root(engine: Engine) -> str:

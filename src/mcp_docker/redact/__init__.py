@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Iterator
 from secrets import token_hex
 from typing import Any
 
@@ -9,12 +10,24 @@ from mcp_docker.redact.secrets import hide as hide_values
 from mcp_docker.redact.secrets import hide_text
 
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[PX^_][^\x1b]*(?:\x1b\\)?|[@-Z\\-_])")
-_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb]")
-_SUSPECT = re.compile(r"\\u00[01]|\\[bfr]|[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb]")
+# tag characters spell out text that only a model sees; a lone surrogate can't be sent
+_UNSEEN = (
+    "\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff\ufff9-\ufffb"
+    "\U0001d173-\U0001d17a\U000e0000-\U000e007f"
+)
+_CONTROLS = re.compile(f"[\x00-\x08\x0b-\x1f{_UNSEEN}]")
+_SUSPECT = re.compile(rf"\\u00[01]|\\[bfr]|[{_UNSEEN}]")
+
+
+Path = tuple[str | int, ...]
+"""The way to a value in an answer: keys and indexes."""
+
+FREE = frozenset("raw labels options attributes failed skipped".split())
+"""Fields of answers that are mappings with any keys; other mappings are models of ours."""
 
 
 def clean_text(text: str) -> str:
-    """Take out escape sequences and control, bidi and zero-width characters; newline and tab stay."""
+    """Take out escape sequences and control, bidi and other unseen characters; newline and tab stay."""
     return _CONTROLS.sub("", _ESCAPES.sub("", text.replace("\r\n", "\n")))
 
 
@@ -71,9 +84,9 @@ def bound(data: dict[str, Any], limit: int, keep_end: frozenset[str] = frozenset
     Returns:
         The answer, and what was cut in words.
     """
-    said: dict[str, str] = {}
+    said: dict[Path, str] = {}
     while (size := len(compact(data).encode())) > limit:
-        path = _heaviest(data)
+        path = _heaviest(data) or max(_shortenable(data), key=lambda each: len(compact(_at(data, each))), default=())
         if not path:
             break
         value = _at(data, path)
@@ -82,8 +95,9 @@ def bound(data: dict[str, Any], limit: int, keep_end: frozenset[str] = frozenset
         keep = min(int(len(value) * share), len(value) - 1)
         data = _replaced(data, path, _shortened(value, keep, from_end=path[-1] in keep_end))
         name = ".".join(str(part) for part in path)
-        said.setdefault(name, f"{{}} of {len(value)} {'characters' if isinstance(value, str) else 'items'} of {name}")
-    return data, [words.format(_length(data, name)) for name, words in said.items()]
+        said.setdefault(path, f"{len(value)} {'characters' if isinstance(value, str) else 'items'} of {name}")
+    left = {path: _length(data, path) for path in said}
+    return data, [f"{left[path]} of {words}" for path, words in said.items() if left[path] is not None]
 
 
 def _shortened(value: Any, keep: int, *, from_end: bool) -> Any:
@@ -92,42 +106,57 @@ def _shortened(value: Any, keep: int, *, from_end: bool) -> Any:
     return value[len(value) - keep :] if from_end else value[:keep]
 
 
-def _heaviest(data: Any) -> tuple[str | int, ...]:
+def _heaviest(data: Any) -> Path:
     """The way to the value to shorten: down the heaviest branch while that holds most of the weight.
 
-    The fields of our own models must stay; what is below the top level and is a mapping may be one of them, so only
-    lists, texts, and mappings inside `raw` are shortened.
+    The fields of our own models must stay; what is a mapping may be one of them, so only lists, texts, and mappings in
+    FREE are shortened.
     """
-    path: tuple[str | int, ...] = ()
-    best: tuple[str | int, ...] = ()
+    path: Path = ()
+    best: Path = ()
     value = data
     while isinstance(value, dict | list) and value:
         items = list(value.items() if isinstance(value, dict) else enumerate(value))
         weights = [(len(compact(item)), key) for key, item in items]
         weight, key = max(weights, key=lambda pair: pair[0])
-        if path and weight < sum(each for each, _ in weights) / 2:
+        if best and weight < sum(each for each, _ in weights) / 2:
             break
         path, value = (*path, key), value[key]
-        if (isinstance(value, list | str) and len(value) > 1) or (
-            isinstance(value, dict) and "raw" in path and len(value) > 1
-        ):
+        if _is_shortenable(value, path):
             best = path
     return best
 
 
-def _at(data: Any, path: tuple[str | int, ...]) -> Any:
+def _is_shortenable(value: Any, path: Path) -> bool:
+    if isinstance(value, dict):
+        return bool(value and FREE & {*path})
+    return isinstance(value, list | str) and len(value) > 1
+
+
+def _shortenable(value: Any, path: Path = ()) -> Iterator[Path]:
+    """The ways to everything that can be shortened."""
+    if path and _is_shortenable(value, path):
+        yield path
+    for key, item in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
+        yield from _shortenable(item, (*path, key))
+
+
+def _at(data: Any, path: Path) -> Any:
     for key in path:
         data = data[key]
     return data
 
 
-def _length(data: Any, name: str) -> int:
-    for key in name.split("."):
-        data = data[int(key) if isinstance(data, list) else key]
-    return len(data)
+def _length(data: Any, path: Path) -> int | None:
+    """How long the value there is; None where it is gone with what it was in."""
+    for key in path:
+        if not (key in data if isinstance(data, dict) else isinstance(data, list) and int(key) < len(data)):
+            return None
+        data = data[key]
+    return len(data) if isinstance(data, str | list | dict) else None
 
 
-def _replaced(data: Any, path: tuple[str | int, ...], value: Any) -> Any:
+def _replaced(data: Any, path: Path, value: Any) -> Any:
     if not path:
         return value
     copy = data.copy()

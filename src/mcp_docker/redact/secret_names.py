@@ -26,8 +26,8 @@ _NAMED = re.compile(
     r"|phpsessid|jsessionid|connect_sid|^sig$|(?:^|_)auth$|authorization$|(?:^|_)dsn$|connection_?string$|basic_?auth_users$"
 )
 _CURSOR = re.compile(
-    r"(?:page|next|continu\w*|sync|cursor|resume|start|cancel\w*|eos|bos|pad|unk|sep|cls|mask|stop|unexpected)_token$"
-    r"|(?:proxy|fastcgi|uwsgi|scgi|grpc|first|second|last)_pass$"
+    r"(?:^|_)(?:page|next|continu[a-z]*|sync|cursor|resume|start|cancel[a-z]*|eos|bos|pad|unk|sep|cls|mask|stop"
+    r"|unexpected)_token$|(?:proxy|fastcgi|uwsgi|scgi|grpc|first|second|last)_pass$"
 )
 # what is said about a secret is not the secret
 _ABOUT = frozenset(

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,254}")
-_DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?")
+_DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?", re.ASCII)
 
 
 def _object_name(value: str) -> str:
@@ -93,7 +93,7 @@ def moment(value: Any) -> str:
     if isinstance(value, bool):
         raise ValueError(_FORMS.format(value))
     text = str(value).strip()
-    if re.fullmatch(r"\d{1,12}(\.\d{1,9})?", text):
+    if re.fullmatch(r"\d{1,12}(\.\d{1,9})?", text, re.ASCII):
         return text
     duration = seconds_of(text.removeprefix("-").removesuffix(" ago"))
     if duration is not None:
@@ -101,12 +101,12 @@ def moment(value: Any) -> str:
             return _unix(datetime.now(UTC) - timedelta(seconds=duration))
         except OverflowError:
             return "0"
-    if (match := re.fullmatch(r"(.*:\d\d)\.(\d{1,9})(.*)", text)) is not None:
+    if (match := re.fullmatch(r"(.*:\d\d)\.(\d{1,9})(.*)", text, re.ASCII)) is not None:
         text, fraction = match[1] + match[3], match[2].ljust(9, "0")
     else:
         fraction = "000000000"
     try:
-        parsed = datetime.fromisoformat(text)
+        parsed = datetime.fromisoformat(text.upper())
     except ValueError:
         raise ValueError(_FORMS.format(value)) from None
     if parsed.tzinfo is None:

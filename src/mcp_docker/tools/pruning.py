@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from mcp_docker import errors
+from mcp_docker.engine import CallScope
 from mcp_docker.engine.errors import translate
 from mcp_docker.tool import Context, Thing, Tool
 
@@ -123,10 +124,12 @@ def tried(ctx: Context, work: Callable[[], Result]) -> tuple[Result | None, str]
 
 
 def in_time(ctx: Context, tool: Tool, removed: Mapping[str, list[str]]) -> None:
-    """Where the call was cut, say what was removed before. Raises TimedOut."""
-    if ctx.cancelled(0):
-        raise errors.TimedOut(
-            f"{tool.spec.name} was stopped after {ctx.limits.seconds:g} s; removed before: "
+    """Where the call was cut, say what was removed before. Raises TimedOut or Cancelled."""
+    reason = CallScope.current().reason
+    if reason is not None:
+        when = f" after {ctx.limits.seconds:g} s" if isinstance(reason, errors.TimedOut) else ""
+        raise type(reason)(
+            f"{tool.spec.name} was stopped{when}; removed before: "
             + ", ".join(f"{len(names)} {kind}" for kind, names in removed.items()),
             f"{tool.spec.verify} shows what is left; call again for the rest.",
             detail=json.dumps(removed, ensure_ascii=False, separators=(",", ":")),

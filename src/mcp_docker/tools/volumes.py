@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
@@ -9,7 +10,7 @@ from pydantic import AfterValidator, Field
 from mcp_docker import errors
 from mcp_docker.engine.usage import usage
 from mcp_docker.tool import Answer, Context, Demand, Fact, LossAnswer, Outlook, Power, Thing, Tier, Tool
-from mcp_docker.tools import pruning
+from mcp_docker.tools import making, pruning
 from mcp_docker.tools.fields import DryRun, Filters, Labels, Options, VolumeName, VolumePruneFilters
 
 ANONYMOUS_LABEL = "com.docker.volume.anonymous"
@@ -157,20 +158,27 @@ class CreateVolume(Tool, tier=Tier.MODERATE, idempotent=True, verify="docker_lis
 
     def run(self, ctx: Context) -> VolumeCreated:
         existed = _found(ctx, self.name) is not None
-        made = ctx.engine.docker.create_volume(
-            self.name, driver=self.driver, driver_opts=self.driver_opts, labels=self.labels
+        made = making.made(
+            lambda: ctx.engine.docker.create_volume(
+                self.name, driver=self.driver, driver_opts=self.driver_opts, labels=self.labels
+            )
         )
         if made["Name"] != self.name:
             raise errors.NameTaken(
                 f"this engine takes {self.name!r} for the beginning of {made['Name']!r}", "choose another name."
             )
-        return VolumeCreated(
+        created = VolumeCreated(
             name=made["Name"],
             created=not existed,
             driver=made.get("Driver") or "",
             mountpoint=made.get("Mountpoint") or None,
             labels=made.get("Labels") or {},
         )
+        if existed:
+            return created
+        undo = partial(_delete, ctx, self.name, force=False)
+        with making.undone_on_error(ctx, "volume", self.name, undo):
+            return created
 
 
 class VolumeRemoved(LossAnswer):

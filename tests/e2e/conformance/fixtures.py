@@ -4,7 +4,6 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import mcp_types as types
-from mcp.server.caching import CacheHint
 from mcp.server.lowlevel import Server
 from mcp.server.subscriptions import ListenHandler
 from pydantic import BaseModel
@@ -15,19 +14,39 @@ from tests.e2e.conformance.tools import CHANGES, SCHEMAS, TOOLS, Context, text
 # inputs is imported for the tools that it adds to TOOLS
 __all__ = ["add", "inputs"]
 
-ALONE: tuple[tuple[str, type[BaseModel], Callable[..., Awaitable[Any]]], ...] = (
-    ("prompts/list", types.PaginatedRequestParams, prompts.list_prompts),
-    ("prompts/get", types.GetPromptRequestParams, prompts.get_prompt),
-    ("completion/complete", types.CompleteRequestParams, prompts.complete),
-    ("resources/list", types.PaginatedRequestParams, resources.list_resources),
-    ("resources/templates/list", types.PaginatedRequestParams, resources.list_templates),
-    ("resources/read", types.ReadResourceRequestParams, resources.read_resource),
+Handler = Callable[..., Awaitable[Any]]
+
+INSTEAD: tuple[tuple[str, type[BaseModel], Handler], ...] = (
     ("resources/subscribe", types.SubscribeRequestParams, resources.accept),
     ("resources/unsubscribe", types.UnsubscribeRequestParams, resources.accept),
     ("logging/setLevel", types.SetLevelRequestParams, resources.accept),
     ("subscriptions/listen", types.SubscriptionsListenRequestParams, ListenHandler(CHANGES)),
 )
-"""Methods that the server has no handlers for."""
+"""Methods whose scenarios are about what only the suite changes."""
+
+LISTS: tuple[tuple[str, str, Handler], ...] = (
+    ("prompts/list", "prompts", prompts.list_prompts),
+    ("resources/list", "resources", resources.list_resources),
+    ("resources/templates/list", "resourceTemplates", resources.list_templates),
+)
+"""Methods that list the suite's beside the server's own, and where they do."""
+
+READS: tuple[tuple[str, type[BaseModel], Handler, Callable[[Any], bool]], ...] = (
+    ("prompts/get", types.GetPromptRequestParams, prompts.get_prompt, lambda params: params.name.startswith("test_")),
+    (
+        "resources/read",
+        types.ReadResourceRequestParams,
+        resources.read_resource,
+        lambda params: str(params.uri).startswith("test://") and "nonexistent" not in str(params.uri),
+    ),
+    (
+        "completion/complete",
+        types.CompleteRequestParams,
+        prompts.complete,
+        lambda params: getattr(params.ref, "name", getattr(params.ref, "uri", "")).startswith("test"),
+    ),
+)
+"""Methods that answer for the suite's names, and which those are."""
 
 
 def add(mcp: Server[dict[str, Any]]) -> None:
@@ -55,10 +74,31 @@ def add(mcp: Server[dict[str, Any]]) -> None:
     mcp.get_tool_input_schema = lambda name: SCHEMAS.get(name) or own_schema(name)
     mcp.add_request_handler("tools/list", types.PaginatedRequestParams, list_tools)
     mcp.add_request_handler("tools/call", types.CallToolRequestParams, call_tool)
-    for method, params_type, handler in ALONE:
-        assert mcp.get_request_handler(method) is None, (
-            f"the server has its own {method} now: put the fixtures before it"
-        )
+    for method, params_type, handler in INSTEAD:
         mcp.add_request_handler(method, params_type, handler)
-    cached = ("prompts/list", "resources/list", "resources/templates/list", "resources/read")
-    mcp.cache_hints |= dict.fromkeys(cached, CacheHint(ttl_ms=60_000, scope="private"))
+    for method, name, handler in LISTS:
+        mcp.add_request_handler(method, types.PaginatedRequestParams, _beside(mcp, method, name, handler))
+    for method, params_type, handler, is_theirs in READS:
+        mcp.add_request_handler(method, params_type, _before(mcp, method, handler, is_theirs))
+
+
+def _beside(mcp: Server[dict[str, Any]], method: str, name: str, theirs: Handler) -> Handler:
+    own = mcp.get_request_handler(method)
+    assert own is not None
+
+    async def both(context: Context, params: Any) -> Any:
+        listed: Any = await own.handler(context, params)
+        more = (await theirs(context, params)).model_dump(by_alias=True, mode="json", exclude_none=True)
+        return {**listed, name: [*listed[name], *more[name]]}
+
+    return both
+
+
+def _before(mcp: Server[dict[str, Any]], method: str, theirs: Handler, is_theirs: Callable[[Any], bool]) -> Handler:
+    own = mcp.get_request_handler(method)
+    assert own is not None
+
+    async def either(context: Context, params: Any) -> Any:
+        return await (theirs if is_theirs(params) else own.handler)(context, params)
+
+    return either

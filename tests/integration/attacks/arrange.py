@@ -11,7 +11,7 @@ from pathlib import Path
 import docker
 import pytest
 
-from mcp_docker.policy import own
+from mcp_docker.engine import own
 from tests.integration.attacks.proxy import tcp_to
 from tests.integration.attacks.world import KINDS, MOST_TRIES, Found, Objects, Shared, token
 

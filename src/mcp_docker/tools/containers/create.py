@@ -2,13 +2,14 @@
 
 import contextlib
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Annotated, Any, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, PrivateAttr, model_validator
 
-from mcp_docker.engine import CallScope, lookup
-from mcp_docker.errors import Refused
+from mcp_docker.engine import lookup
 from mcp_docker.tool import Answer, Context, Demand, Outlook, Power, Thing, Tier, Tool
+from mcp_docker.tools import making
 from mcp_docker.tools.containers.lifecycle import State, name_of, seen, settled, state_of
 from mcp_docker.tools.containers.mounts import VolumeMount, Volumes
 from mcp_docker.tools.containers.options import (
@@ -36,8 +37,6 @@ from mcp_docker.tools.containers.ports import Ports, published
 from mcp_docker.tools.containers.powers import CHECKED, check_powers, volume_demands, volume_thing, volumes_named
 from mcp_docker.tools.fields import Command, Environment, ImageRef, Labels, Options
 from mcp_docker.tools.networks.change import network_demands, network_thing
-
-UNDO_SECONDS = 10.0
 
 
 class ContainerCreated(Answer):
@@ -109,6 +108,9 @@ class CreateContainer(
     cgroup_parent: Annotated[CgroupParent, Field(description="Parent cgroup")] = ""
     runtime: Annotated[Runtime, Field(description="OCI runtime")] = ""
 
+    # named volumes that the engine makes along with the container
+    _new_volumes: set[str] = PrivateAttr(default_factory=set)
+
     @model_validator(mode="after")
     def _fits(self) -> Self:
         if self.network and self.network_mode:
@@ -144,7 +146,9 @@ class CreateContainer(
         demands: list[Demand] = []
         named = [mount for mount in self.volumes or [] if mount.source and not mount.is_host_path]
         written = {mount.source for mount in named if not mount.read_only}
-        for volume in volumes_named(ctx, {mount.source for mount in named}):
+        self._new_volumes = {mount.source for mount in named}
+        for volume in volumes_named(ctx, self._new_volumes):
+            self._new_volumes = self._new_volumes - {volume["Name"]}
             demands += volume_demands(volume)
             if volume["Name"] in written:
                 changes.append(volume_thing(volume))
@@ -161,10 +165,10 @@ class CreateContainer(
         query = f"?name={self.name}" if self.name else ""
         sources = ctx.permit(_demand(mount) for mount in self.volumes or [] if mount.is_host_path)
         body = self._body({demand.value: path for demand, path in sources.items()})
-        made = ctx.engine.post(f"/containers/create{query}", body).json()
-        found: dict[str, Any] | None = None
+        made = making.made(lambda: ctx.engine.post(f"/containers/create{query}", body).json())
         name = self.name or made["Id"][:12]
-        with _undone_on_error(ctx, made["Id"], name):
+        undo = partial(self._undo, ctx, made["Id"])
+        with making.undone_on_error(ctx, "container", name, undo):
             found = seen(ctx, made["Id"])
             name = name_of(found or {}) or name
             if self.start:
@@ -172,8 +176,7 @@ class CreateContainer(
             check_powers(ctx, found or {})
             if self.start:
                 docker.start(made["Id"])
-        if self.start:
-            found = settled(ctx, made["Id"])
+                found = settled(ctx, made["Id"])
         state = state_of(found)
         return ContainerCreated(
             id=made["Id"],
@@ -186,6 +189,16 @@ class CreateContainer(
             warnings=made.get("Warnings") or [],
             note=_note(self.start, state),
         )
+
+    def _undo(self, ctx: Context, container_id: str) -> None:
+        from docker.errors import APIError, NotFound
+
+        with contextlib.suppress(NotFound):
+            ctx.engine.docker.remove_container(container_id, force=True, v=True)
+        for name in self._new_volumes:
+            # one that something else uses by now stays
+            with contextlib.suppress(APIError):
+                ctx.engine.docker.remove_volume(name)
 
     def _body(self, sources: Mapping[str, str]) -> dict[str, Any]:
         """The request, written out: the arguments have the engine's forms already, which docker-py's helpers would
@@ -253,33 +266,3 @@ def _note(started: bool, state: State) -> str | None:
     if state.status == "removed":
         return "It ended at once and was deleted, as remove=true asks; without that, its logs and exit code stay."
     return None if state.running else "It ended at once: docker_container_logs tells why."
-
-
-@contextlib.contextmanager
-def _undone_on_error(ctx: Context, container_id: str, name: str) -> Iterator[None]:
-    """Remove the new container again if it can't be started, so that nothing half-made is left behind."""
-    from docker.errors import APIError
-
-    from mcp_docker.engine.errors import translate
-
-    try:
-        yield
-    except Exception as error:
-        gone = _removed(ctx, container_id)
-        if not isinstance(error, APIError | Refused):
-            raise
-        refused = translate(error, ctx.engine)
-        refused.add(
-            "The new container was removed again."
-            if gone
-            else f"The new container {name} is still there: docker_remove_container removes it."
-        )
-        raise refused from None
-
-
-def _removed(ctx: Context, container_id: str) -> bool:
-    # the call's own sockets may have been cut, and what was made has to go all the same
-    with CallScope(UNDO_SECONDS).entered(), contextlib.suppress(Exception):
-        ctx.engine.docker.remove_container(container_id, force=True, v=True)
-        return True
-    return False

@@ -99,7 +99,7 @@ class ExecCommand(
         what = engine_exec.Exec(
             container.id, self.command, self.user, self.workdir or None, self.environment or {}, self.privileged
         )
-        code, output = engine_exec.run(ctx.engine, what, ctx.limits.response_bytes // 4, ctx.limits.seconds)
+        code, output = engine_exec.run(ctx, what, ctx.limits.response_bytes // 4)
         stdout, stderr = output["stdout"].text(), output["stderr"].text()
         dropped = output["stdout"].dropped + output["stderr"].dropped
         return CommandRun(

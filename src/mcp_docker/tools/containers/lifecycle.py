@@ -1,9 +1,8 @@
 """Containers: starting, stopping, removing."""
 
-import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
@@ -14,6 +13,9 @@ from mcp_docker.tools.containers.ports import published
 from mcp_docker.tools.containers.powers import CHECKED, check_powers, volume_thing, volumes_named
 from mcp_docker.tools.fields import ContainerId, DryRun
 from mcp_docker.tools.volumes import is_anonymous
+
+if TYPE_CHECKING:
+    import requests
 
 SETTLE_SECONDS = 0.3
 REMOVAL_SECONDS = 3.0
@@ -77,25 +79,11 @@ def state_of(found: Mapping[str, Any] | None) -> State:
     return State("removed" if going else status, False, state.get("ExitCode"), state.get("Error") or None)
 
 
-def told(ctx: Context, seconds: float, message: str, work: Callable[[], Any]) -> Any:
-    """Do something that blocks for up to so many seconds, and tell the caller every second that it goes on."""
-    done = threading.Event()
-
-    def working() -> Any:
-        try:
-            return work()
-        finally:
-            done.set()
-
-    def telling() -> None:
-        passed = 0
-        while not done.wait(1):
-            passed += 1
-            ctx.progress(passed, max(seconds, passed), f"{message}: {passed} s")
-
-    # the engine says nothing until it is done
+def _sent(ctx: Context, seconds: float, path: str, message: str) -> "requests.Response":
+    """Send what the engine answers when it is done, which may take so many seconds."""
+    ctx.waits(seconds, message)
     with CallScope.current().patient(ctx.limits.seconds):
-        return ctx.gather(lambda each: each(), (working, telling))[0]
+        return ctx.engine.post(path, None)
 
 
 class ContainerStarted(Answer):
@@ -141,7 +129,7 @@ class RestartContainer(Tool, tier=Tier.MODERATE, verify="docker_inspect_containe
     def run(self, ctx: Context) -> ContainerStarted:
         container = _check_again(ctx)
         path = f"/containers/{container.id}/restart?t={self.timeout}"
-        told(ctx, self.timeout, f"restarting {container.name}", lambda: ctx.engine.post(path, None))
+        _sent(ctx, self.timeout, path, f"restarting {container.name}")
         return _started(ctx, container, changed=True)
 
 
@@ -213,7 +201,7 @@ class StopContainer(Tool, tier=Tier.MODERATE, idempotent=True, verify="docker_in
     def run(self, ctx: Context) -> ContainerStopped:
         found = ctx.outlook.found
         path = f"/containers/{found['Id']}/stop?t={self.timeout}"
-        response = told(ctx, self.timeout, f"stopping {name_of(found)}", lambda: ctx.engine.post(path, None))
+        response = _sent(ctx, self.timeout, path, f"stopping {name_of(found)}")
         # a container that is made to go when it ends may be gone already
         after = seen(ctx, found["Id"])
         last = after or found
@@ -276,6 +264,7 @@ class RemoveContainer(Tool, tier=Tier.DESTRUCTIVE, idempotent=True, verify="dock
 
     def run(self, ctx: Context) -> ContainerRemoved:
         found = ctx.outlook.found
+        ctx.progress(0, 1, f"removing {name_of(found)}")
         ctx.engine.docker.remove_container(found["Id"], force=self.force, v=self.volumes)
         mounted = set(_volumes(found))
         left = {volume["Name"] for volume in volumes_named(ctx, mounted)}

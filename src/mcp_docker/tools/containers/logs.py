@@ -61,7 +61,7 @@ def _written(line: dict[str, Any], *, mark: bool) -> str:
     return " ".join(part for part in parts if part is not None)
 
 
-class ContainerLogs(Tool, tier=Tier.SAFE, seconds=60, gone={"stream": "use follow"}):
+class ContainerLogs(Tool, tier=Tier.SAFE, page="logs", seconds=60, gone={"stream": "use follow"}):
     """Read a container's log, or with follow=true wait for new lines."""
 
     container_id: ContainerId
@@ -126,7 +126,7 @@ def _stamped(read: Iterator[tuple[Stream, bytes, bool]], *, tty: bool) -> Iterat
     stamps: dict[Stream, Stamp] = {"stdout": None, "stderr": None}
     for stream, data, first in read:
         text = data
-        if first and (match := _STAMP.match(data)):
+        if first and (match := _stamp(data)):
             text = data[match.end() :]
             if not lines.open(stream):
                 stamps[stream] = match
@@ -138,16 +138,29 @@ def _stamped(read: Iterator[tuple[Stream, bytes, bool]], *, tty: bool) -> Iterat
 
 def _split(stream: Stream, line: str) -> tuple[Stamp, Stream, str]:
     """A terminal's line, which still carries its time."""
-    if match := _STAMP.match(line.encode()):
+    if match := _stamp(line.encode()):
         return match, stream, line[match.end() :]
     return None, stream, line
 
 
+def _stamp(data: bytes) -> Stamp:
+    """The engine's time at the beginning of a message; what only looks like a time is text."""
+    match = _STAMP.match(data)
+    try:
+        return match if match and _utc(match) else None
+    except (ValueError, OverflowError):
+        return None
+
+
+def _utc(match: re.Match[bytes]) -> datetime:
+    base, _, zone = match.groups()
+    return datetime.fromisoformat((base + zone).decode()).astimezone(UTC)
+
+
 def _time(match: re.Match[bytes]) -> str:
     """RFC 3339 in UTC with nine digits, so that times sort as text."""
-    base, fraction, zone = (part.decode() if part else "" for part in match.groups())
-    whole = datetime.fromisoformat(base + zone).astimezone(UTC)
-    return f"{whole:%Y-%m-%dT%H:%M:%S}.{fraction.ljust(9, '0')}Z"
+    fraction = (match[2] or b"").decode().ljust(9, "0")
+    return f"{_utc(match).replace(tzinfo=None).isoformat()}.{fraction}Z"
 
 
 def _after(time: str) -> str:

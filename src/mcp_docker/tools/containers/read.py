@@ -31,7 +31,7 @@ class ContainerList(Answer):
     containers: list[ContainerRow]
 
 
-class ListContainers(Tool, tier=Tier.SAFE):
+class ListContainers(Tool, tier=Tier.SAFE, page="containers"):
     """List containers: running ones, or all."""
 
     all: Annotated[bool, Field(description="Stopped ones too")] = False

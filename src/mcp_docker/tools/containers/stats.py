@@ -37,7 +37,7 @@ class Stats(Answer):
     gone: int | None = Field(default=None, description="Containers that ended meanwhile")
 
 
-class ContainerStats(Tool, tier=Tier.SAFE, gone={"stream": "call again for a new sample"}):
+class ContainerStats(Tool, tier=Tier.SAFE, page="stats", gone={"stream": "call again for a new sample"}):
     """Show CPU, memory, network and disk use of one container, or of all that run."""
 
     container_id: Annotated[ContainerId | None, Field(description="Name or id; all if left out")] = None
@@ -67,19 +67,12 @@ class ContainerStats(Tool, tier=Tier.SAFE, gone={"stream": "call again for a new
         )
 
 
-def _usage(ctx: Context, container_id: str, name: str) -> Usage | None:
-    """None for a container that has ended: it must not cost others their answer."""
-    import requests
-    from docker.errors import APIError
+def usage(container_id: str, name: str, before: dict[str, Any], sample: dict[str, Any]) -> Usage | None:
+    """What a sample of the engine's says (Engine API, ContainerStats); None of a container that does not run.
 
-    try:
-        before, sample = _samples(ctx, container_id)
-    except requests.JSONDecodeError:
-        return None
-    except APIError as error:
-        if error.status_code in (404, 409):
-            return None
-        raise
+    Args:
+        before: an earlier reading of the CPU.
+    """
     if str(sample.get("read") or "0001-").startswith("0001-"):
         return None
     memory = sample.get("memory_stats") or {}
@@ -101,7 +94,25 @@ def _usage(ctx: Context, container_id: str, name: str) -> Usage | None:
     )
 
 
-def _samples(ctx: Context, container_id: str) -> tuple[dict[str, Any], dict[str, Any]]:
+def _usage(ctx: Context, container_id: str, name: str) -> Usage | None:
+    """None for a container that has ended: it must not cost others their answer."""
+    import requests
+    from docker.errors import APIError
+
+    try:
+        before, sample = samples(ctx, container_id)
+    except requests.JSONDecodeError as error:
+        if error.doc.strip():
+            raise
+        return None
+    except APIError as error:
+        if error.status_code in (404, 409):
+            return None
+        raise
+    return usage(container_id, name, before, sample)
+
+
+def samples(ctx: Context, container_id: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """An earlier reading of the CPU, and a whole sample."""
     docker = ctx.engine.docker
     if ctx.engine.api < ONE_SHOT_API:

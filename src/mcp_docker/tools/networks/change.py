@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, mod
 from mcp_docker import errors
 from mcp_docker.engine import lookup
 from mcp_docker.tool import Answer, Context, Demand, LossAnswer, Outlook, Power, Thing, Tier, Tool
+from mcp_docker.tools import making
 from mcp_docker.tools.containers.lifecycle import seen, thing_of
 from mcp_docker.tools.fields import ContainerId, DryRun, Labels, NetworkId, Options
 from mcp_docker.tools.networks.ipam import Ipam
@@ -84,20 +85,23 @@ class CreateNetwork(Tool, tier=Tier.MODERATE, verify="docker_list_networks"):
                 yield Demand(Power.NETWORK_DRIVER, f"{self.driver} with the subnet {subnet}, which is not private")
 
     def run(self, ctx: Context) -> NetworkCreated:
-        made = ctx.engine.docker.create_network(
-            self.name,
-            driver=self.driver,
-            options=self.options,
-            # the client's own type adds nothing to this
-            ipam={"Driver": self.ipam.driver, "Config": self.ipam.pools} if self.ipam else None,  # type: ignore[arg-type]
-            # engines before 25 allow two networks of one name unless asked not to
-            check_duplicate=True,
-            internal=self.internal,
-            labels=self.labels,
-            enable_ipv6=self.enable_ipv6,
-            attachable=self.attachable,
+        made = making.made(
+            lambda: ctx.engine.docker.create_network(
+                self.name,
+                driver=self.driver,
+                options=self.options,
+                # the client's own type adds nothing to this
+                ipam={"Driver": self.ipam.driver, "Config": self.ipam.pools} if self.ipam else None,  # type: ignore[arg-type]
+                # engines before 25 allow two networks of one name unless asked not to
+                check_duplicate=True,
+                internal=self.internal,
+                labels=self.labels,
+                enable_ipv6=self.enable_ipv6,
+                attachable=self.attachable,
+            )
         )
-        return NetworkCreated(id=made["Id"], name=self.name, warning=made.get("Warning") or None)
+        with making.undone_on_error(ctx, "network", self.name, lambda: ctx.engine.docker.remove_network(made["Id"])):
+            return NetworkCreated(id=made["Id"], name=self.name, warning=made.get("Warning") or None)
 
 
 def _is_loopback(text: str) -> bool:

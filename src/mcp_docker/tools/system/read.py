@@ -171,6 +171,7 @@ class Events(Tool, tier=Tier.SAFE, seconds=60):
                 if _when(event) <= until:
                     newest.append(event)
                     total += 1
+                    ctx.progress(total, 0, f"read {total} events")
         return EventList(
             since=_rfc3339(since),
             until=_rfc3339(until),

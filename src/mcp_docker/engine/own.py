@@ -1,9 +1,14 @@
-"""Whether this process runs in a container, and in which."""
+"""Whether this process runs in a container, and in which, and whether an engine is on the same machine."""
 
 import functools
 import os
+import platform
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mcp_docker.engine import Engine
 
 _ID = (
     # a host lists the mounts of all its containers; only inside of one are these three its own
@@ -30,6 +35,16 @@ def in_container(process: Path = Path("/proc/self"), root: Path = Path("/")) -> 
     # machines that were made from an image carry the marks too, but have their root on a disk
     marked = (root / ".dockerenv").exists() or (root / "run/.containerenv").exists()
     return marked and not _ROOT_ON_A_DISK.search(_text(process / "mountinfo"))
+
+
+def is_here(engine: "Engine") -> bool:
+    """Whether the engine is on this machine: a socket of ours, the same kernel, and no container around us."""
+    if not engine.connected.endpoint.address.startswith(("unix://", "npipe://")) or in_container():
+        return False
+    info = engine.connected.info
+    kernel, desktop = info.get("KernelVersion"), "Docker Desktop" in str(info.get("OperatingSystem"))
+    # a socket may be forwarded from elsewhere; Docker Desktop has a machine of its own, and shares our paths and ports
+    return desktop or not kernel or platform.system() != "Linux" or kernel == platform.release()
 
 
 def _text(file: Path) -> str:

@@ -1,0 +1,144 @@
+"""The words in which programs tell of errors of the system, the most specific first. Case does not matter."""
+
+from mcp_docker.prompts.diagnosis.findings import Cause
+
+_FAILED = r"(can'?t|cannot|could ?n[o']t|unable to|failed to)"
+_VARIABLE = r"(?-i:[A-Z][A-Z0-9]*_[A-Z0-9_]+)"
+_UNSET = r"(not (set|defined|found|provided)|unset|missing|required|undefined|empty|must be (set|specified|provided))"
+_EXECUTED = r"^(exec \S+: |.*standard_init_linux|.*exec container process|.*exec user process).*"
+
+SAID: tuple[tuple[Cause, str], ...] = (
+    (Cause.READ_ONLY, r"read-only file ?system|\berofs\b"),
+    (Cause.WATCHES_USED_UP, r"inotify.*(no space left|too many|limit)|system limit for number of file watchers"),
+    (Cause.DISK_FULL, r"no space left on device|\benospc\b|disk quota exceeded|disk is full|no space available"),
+    (
+        Cause.PROCESSES_USED_UP,
+        r"can'?t fork|cannot fork|fork: (retry|resource)|can't start new thread|unable to create (new )?native thread"
+        r"|pthread_create.*(fail|resource)|(fork|clone|thread|spawn).*resource temporarily unavailable",
+    ),
+    (Cause.FILES_USED_UP, r"too many open files|no file descriptors available|\bemfile\b|file descriptors? limit"),
+    (
+        Cause.PROGRAM_MEMORY,
+        r"cannot allocate memory|\benomem\b|outofmemoryerror|javascript heap out of memory|std::bad_alloc|memoryerror"
+        r"|out of memory|allowed memory size of",
+    ),
+    (
+        Cause.SHARED_LIBRARY,
+        r"error (while )?loading shared librar|cannot open shared object|version `?\S+' not found|error relocating"
+        r"|symbol not found|undefined symbol",
+    ),
+    (
+        Cause.LINE_ENDINGS,
+        r"\r': |\\r': |\^m\b|env: .*\\r|illegal option -\r?$|invalid option -?\r?$|not found\r$|\r: not found",
+    ),
+    (Cause.SEGMENTATION_FAULT, r"segmentation fault|\bsigsegv\b"),
+    (Cause.ILLEGAL_INSTRUCTION, r"illegal instruction|\bsigill\b|cpu does not support"),
+    (Cause.EXEC_FORMAT, r"exec format error|cannot execute binary file"),
+    (
+        Cause.DATA_VERSION,
+        r"database files are incompatible|initialized by \S+ version|unsupported redo log|downgrade.*not supported"
+        r"|featurecompatibilityversion|can't handle rdb format|upgrade.*data(base)? (dir|files)",
+    ),
+    (
+        Cause.STALE_LOCK,
+        r"(lock|pid) ?file .*(exists|found|held|stale|in use)|already running|another instance|database is locked"
+        rf"|{_FAILED} (acquire|obtain|get|create)\b.*\block",
+    ),
+    (
+        Cause.LOW_PORT,
+        r"(bind|listen).*:(\d{1,2}|[1-9]\d\d|10[01]\d|102[0-3])\b.*permission denied|bind: permission denied"
+        r"|(bind|listen).*\(13: permission denied\)",
+    ),
+    (Cause.PORT_IN_USE, r"address (already )?in use|\beaddrinuse\b|port .*\b(already )?(in use|allocated)"),
+    (Cause.RUNS_AS_ROOT, r"(must|can|should)(not|n't| not) be run as (the )?.?(root|super)|as root without"),
+    (
+        Cause.VARIABLE_MISSING,
+        rf"env(ironment)?[ _-]?var.*{_UNSET}|(missing|required|undefined|unset)\b.*\benv(ironment)?([ _-]?var|\b)"
+        r"|parameter (null or )?not set|unbound variable|keyerror: ['\"](?-i:[A-Z][A-Z0-9_]{2,})['\"]"
+        rf"|{_VARIABLE}['\"`]?:? (\w+ )?{_UNSET}|(?-i:[A-Z][A-Z0-9_]{{3,}}) is (not set|unset|empty|required)"
+        rf"|(missing|required?|must|need to|needs|please|specify|set|provide|without)\W+(\w+\W+){{0,6}}{_VARIABLE}"
+        r"|password (option )?is not specified|superuser password is not",
+    ),
+    (
+        Cause.MODULE_MISSING,
+        r"modulenotfounderror|no module named|cannot find (module|package)|err_module_not_found|classnotfoundexception"
+        r"|noclassdeffounderror|could not find or load main class|cannot load such file|importerror"
+        r"|class .*not found|can't locate \S+ in @inc|could not load file or assembly",
+    ),
+    (
+        Cause.CERTIFICATE,
+        r"certificate.*(verify failed|expired|unknown|not trusted|invalid|signed)|x509:|self[- ]signed certificate"
+        r"|unable to get local issuer|pkix path|tls: (failed|handshake|bad)|ssl.*(verify|handshake).*fail",
+    ),
+    (
+        Cause.LOGIN_REFUSED,
+        r"authentication failed|access denied for user|invalid (username|password|credentials|api key)|wrongpass"
+        r"|noauth|login failed|\b401 unauthorized|no pg_hba\.conf entry|not authorized|incorrect password",
+    ),
+    (
+        Cause.NAME_UNKNOWN,
+        r"name or service not known|temporary failure in name resolution|\benotfound\b|\beai_again\b|no such host"
+        r"|bad address|could not (resolve|translate) host|can'?t resolve|cannot resolve|unknownhost|unknown host"
+        r"|name does not resolve|nodename nor servname|server misbehaving|host not found|getaddrinfo|failed to lookup"
+        r"|name resolution|\bnxdomain\b|unknown mysql server host|dns (lookup|resolution|error)",
+    ),
+    (Cause.UNREACHABLE, r"(network|host)( is)? unreachable|no route to host|\be(net|host)unreach\b"),
+    (
+        Cause.REFUSED,
+        r"connection ?refused|\beconnrefused\b|can'?t connect to|could not connect|unable to connect|actively refused"
+        r"|failed to connect|error connecting to|cannot connect to",
+    ),
+    (
+        Cause.TIMED_OUT,
+        r"connection timed out|\betimedout\b|i/o timeout|connect(ion)? ?timeout|operation timed out|download timed out"
+        r"|timed out (connecting|waiting)|timeout.*connect",
+    ),
+    (Cause.IS_A_DIRECTORY, r"is a directory|\beisdir\b|isadirectoryerror"),
+    (
+        Cause.NOT_PERMITTED,
+        r"operation not permitted|\beperm\b|capabilit(y|ies)|must be (run as )?(root|superuser)|requires root",
+    ),
+    (Cause.ACCESS_DENIED, r"permission denied|\beacces\b|access is denied|accessdenied|not writable"),
+    (Cause.NO_TERMINAL, r"not a (tty|terminal)|no controlling terminal|inappropriate ioctl"),
+    (
+        Cause.SHELL_COMMAND_MISSING,
+        r"^\S+: (line )?(\d+: )?\S+: (command )?not found|command not found|executable file not found|: not found$"
+        r"|\bspawn \S+ enoent|can't exec|cannot run program",
+    ),
+    (
+        Cause.MISSING_FILE,
+        rf"no such file|\benoent\b|filenotfound|nosuchfile|file not found|{_FAILED} (open|find|read|load|stat|locate)\b"
+        r"|does not exist|doesn't exist|\bmissing (file|config)|unable to access jarfile",
+    ),
+    (
+        Cause.BAD_OPTION,
+        r"(unrecogni[sz]ed|unknown|invalid|illegal|unexpected) (command|option|flag|argument|parameter)"
+        r"|flag provided but|no such (option|command)|^usage: |too (few|many) arguments|arguments? (are|is) required",
+    ),
+    (
+        Cause.BAD_CONFIGURATION,
+        r"syntax ?error|unknown directive|pars(e|er|ing) (error|fail)|(error|fail\w*|could not|cannot) (in |to )?pars"
+        r"|\[emerg\]|invalid (config|value|json|yaml|url|port|setting|syntax)|bad config|config\S* (error|is invalid)"
+        r"|(error|invalid|problem)\b.*\bconfig|yaml\S*error|jsondecodeerror|toml\S*error|malformed|unexpected token",
+    ),
+)
+
+LANGUAGES: tuple[tuple[str, str], ...] = (
+    ("Python", r"^\s*traceback \(most recent call last\)"),
+    ("Java", r"^exception in thread|^caused by: \S+(exception|error)|^\s+at [\w$.<>]+\([\w$]+\.(java|kt|scala):\d+\)"),
+    ("JavaScript", r"^\s+at .*\.(m?js|cjs|ts):\d+:\d+|^node:internal|^\s*throw err|unhandled ?promise ?rejection"),
+    ("Go", r"^panic: |^goroutine \d+ \[|^fatal error: "),
+    ("Rust", r"^thread '.*' .*panicked at"),
+    (".NET", r"^unhandled exception|^\s+at .* in .*\.cs:line \d+"),
+    ("Ruby", r"\.rb:\d+:in [`']"),
+    ("PHP", r"php fatal error|^fatal error: uncaught|^#\d+ .*\.php\(\d+\)"),
+    ("Perl", r" at \S+\.p[lm] line \d+\."),
+)
+
+EXECUTED: tuple[tuple[Cause, str], ...] = (
+    (Cause.EXEC_FORMAT, rf"{_EXECUTED}exec format error"),
+    (Cause.INTERPRETER_MISSING, rf"{_EXECUTED}no such file or directory"),
+    (Cause.NOT_EXECUTABLE, rf"{_EXECUTED}permission denied|^\[fatal tini.*permission denied"),
+    (Cause.COMMAND_MISSING, r"^\[fatal tini.*no such file or directory"),
+)
+"""What the runtime itself writes into the log when the program can't be executed."""

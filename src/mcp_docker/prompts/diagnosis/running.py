@@ -1,0 +1,129 @@
+"""What is wrong with a container that runs: its health check, its ports, its limits."""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from mcp_docker.prompts.diagnosis.facts import Facts
+from mcp_docker.prompts.diagnosis.findings import Cause, Finding, Weight
+from mcp_docker.prompts.diagnosis.starts import size
+
+NEARLY = 0.9
+THROTTLED_SHARE = 0.25
+MANY_PORTS = 65_536
+
+_MISSING = r"not found|no such file or directory|executable file|permission denied"
+_REFUSED = r"connection refused|econnrefused|can't connect|could not connect|failed to connect|couldn't connect"
+_ANSWERED = (
+    r"http/\d\S* [45]\d\d|returned error: ?[45]\d\d|server returned error|status(code)?[ :=]+[45]\d\d|\b50[0-4]\b"
+)
+_LOOPBACK = r"(?:127\.0\.0\.1|localhost|\[::1\])"
+_LISTENING = r"listen|running (?:on|at)|serving|started|bound|accepting|ready|available|server (?:at|on)"
+_OPTION = r"(?:^|\s)(?:-p|--port|--listen|--bind|-l|--addr|--address|--http-port)[ =](?:[\w.\[\]*]*:)?(\d{2,5})\b"
+_BINDING = r"(?:^|\s)(?:-p|-l|-b|-H|--(?:port|listen|bind|addr|address|host))"
+_SAID_PORT = rf"(?:{_LISTENING}).*?(?:port[ =:]+|:)(\d{{2,5}})\b"
+
+
+def running(facts: Facts) -> Iterator[Finding]:
+    """What the state of a running container shows."""
+    if facts.status == "dead" or facts.state.get("Dead"):
+        yield Finding(Cause.DEAD, Weight.CERTAIN)
+    if facts.status == "removing":
+        yield Finding(Cause.REMOVING, Weight.CERTAIN)
+    if not facts.running:
+        return
+    if facts.state.get("Paused"):
+        yield Finding(Cause.PAUSED, Weight.CERTAIN)
+    yield from _health(facts)
+    yield from _limits(facts)
+    yield from _ports(facts)
+
+
+def _health(facts: Facts) -> Iterator[Finding]:
+    status, streak = facts.health.get("Status"), facts.health.get("FailingStreak") or 0
+    probes = facts.health.get("Log") or []
+    if status == "starting" and not streak:
+        yield Finding(Cause.HEALTH_STARTING, Weight.STATE, f"it is up for {facts.up_seconds:.0f} s")
+    if status not in ("unhealthy", "starting") or not streak:
+        return
+    cause = _probe(probes[-1]) if probes else Cause.UNHEALTHY
+    code = probes[-1].get("ExitCode") if probes else None
+    told = f"{streak} times in a row" + (f", exit code {code}" if code not in (None, -1) else "")
+    if status == "starting":
+        told += ", and it is still given time to start"
+    yield Finding(cause, Weight.CERTAIN if status == "unhealthy" else Weight.LIKELY, told)
+
+
+def _probe(probe: Mapping[str, Any]) -> Cause:
+    code, output = probe.get("ExitCode"), str(probe.get("Output") or "").lower()
+    if "exceeded timeout" in output or "timed out" in output:
+        return Cause.PROBE_TIMEOUT
+    if code in (126, 127) or (code == -1 and re.search(_MISSING, output)):
+        return Cause.PROBE_MISSING
+    if re.search(_REFUSED, output):
+        return Cause.PROBE_REFUSED
+    return Cause.PROBE_ANSWERED if re.search(_ANSWERED, output) else Cause.UNHEALTHY
+
+
+def _limits(facts: Facts) -> Iterator[Finding]:
+    usage = facts.usage
+    if usage is None:
+        return
+    used, most = usage.memory_bytes or 0, facts.memory_limit
+    if most and used >= most * NEARLY:
+        yield Finding(Cause.MEMORY_NEARLY_FULL, Weight.LIKELY, f"{size(used)} of {size(most)}")
+    pids = facts.host.get("PidsLimit") or 0
+    if pids > 0 and (usage.pids or 0) >= pids * NEARLY:
+        yield Finding(Cause.PROCESSES_NEARLY_FULL, Weight.LIKELY, f"{usage.pids} of {pids}")
+    most_cpus = cpus(facts.host)
+    if facts.throttled is not None and facts.throttled >= THROTTLED_SHARE:
+        told = f"in {facts.throttled:.0%} of the periods" + (f", with {most_cpus:g} CPUs" if most_cpus else "")
+        yield Finding(Cause.THROTTLED, Weight.LIKELY, told)
+    elif most_cpus and (usage.cpu_percent or 0) >= most_cpus * 100 * NEARLY:
+        yield Finding(Cause.BUSY, Weight.LIKELY, f"{usage.cpu_percent:.0f} % of {most_cpus * 100:.0f} %")
+
+
+def cpus(host: Mapping[str, Any]) -> float:
+    """The CPUs that it may use; 0 for no limit."""
+    if nano := host.get("NanoCpus"):
+        return float(nano / 1e9)
+    quota, period = host.get("CpuQuota") or 0, host.get("CpuPeriod") or 100_000
+    return float(quota / period) if quota > 0 else 0.0
+
+
+def _ports(facts: Facts) -> Iterator[Finding]:
+    if not facts.published:
+        if facts.config.get("ExposedPorts") and facts.network_mode not in ("host", "none"):
+            yield Finding(Cause.NOT_PUBLISHED, Weight.NOTE)
+        return
+    if facts.network_mode in ("host", "none") or facts.network_mode.startswith("container:"):
+        mode = facts.network_mode.partition(":")[0]
+        yield Finding(Cause.PORTS_WITHOUT_NETWORK, Weight.LIKELY, f"network mode {mode}")
+        return
+    command = " ".join(facts.command)
+    lines = [line for line in facts.said if re.search(_LISTENING, line, re.IGNORECASE)]
+    local = any(re.search(rf"(?:{_LISTENING}).*{_LOOPBACK}", line, re.IGNORECASE) for line in lines)
+    local = local or bool(re.search(rf"{_BINDING}[ =]{_LOOPBACK}", command))
+    if local and not any(re.search(r"\b0\.0\.0\.0\b|\[::\]|\*:\d", text) for text in (*lines, command)):
+        yield Finding(Cause.LISTENS_LOCALLY, Weight.LIKELY, f"published is {_numbers(set(facts.published))}")
+        return
+    heard = _heard(lines, command)
+    if heard and not heard & set(facts.published):
+        yield Finding(
+            Cause.PORT_MISMATCH,
+            # of several, the one that counts may not be among those that are told
+            Weight.LIKELY if len(heard) == 1 else Weight.POSSIBLE,
+            f"{_numbers(heard)} as its {'log' if lines and _heard(lines, '') else 'command'} says, "
+            f"and published is {_numbers(set(facts.published))}",
+        )
+
+
+def _heard(lines: list[str], command: str) -> set[int]:
+    """The ports on which it listens, as its log or its command says."""
+    said = {int(number) for line in lines for number in re.findall(_SAID_PORT, line[:500], re.IGNORECASE)}
+    found = said or {int(number) for number in re.findall(_OPTION, command)}
+    return {port for port in found if port < MANY_PORTS}
+
+
+def _numbers(ports: set[int]) -> str:
+    return ", ".join(map(str, sorted(ports)))

@@ -1,0 +1,168 @@
+"""Why a container could not be started: the words that engines and runtimes leave in State.Error."""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from mcp_docker.prompts.diagnosis.facts import Facts
+from mcp_docker.prompts.diagnosis.findings import Cause, Finding, Weight
+
+_WRAPPERS = re.compile(
+    r"^.*(unable to start container process|oci runtime create failed|(runc|crun) create failed"
+    r"|failed to create task for container|failed to set up container networking): "
+)
+
+# in this order: the narrower words decide, and paths of strangers are in all of them
+_ERRORS: tuple[tuple[Cause, str], ...] = (
+    (
+        Cause.COMMAND_MISSING,
+        r"executable file .*not found|^(exec|crun): .*no such file or directory|no command specified",
+    ),
+    (Cause.EXEC_FORMAT, r"^(exec|crun).*exec format error"),
+    (Cause.NOT_EXECUTABLE, r"^(exec|crun|runc): (exec|open executable|.*\").*(permission denied|is a directory)"),
+    (Cause.INTERPRETER_MISSING, r"^exec /\S+: no such file or directory|missing dynamic library|bad interpreter"),
+    (Cause.OUT_OF_MEMORY, r"oom-killed|memory limit too low|minimum memory limit"),
+    (Cause.FILES_USED_UP, r"too many open files"),
+    (Cause.DISK_FULL, r"no space left on device|disk quota exceeded"),
+    (Cause.PROCESSES_USED_UP, r"resource temporarily unavailable|pids\.max|can't fork"),
+    (Cause.PORT_PRIVILEGED, r"(listen|bind|expose|port).*permission denied|cannot expose privileged port"),
+    (Cause.ADDRESS_NOT_HERE, r"cannot assign requested address"),
+    (
+        Cause.PORT_TAKEN,
+        r"port is already allocated|(listen|bind|port).*(address already in use|only one usage)"
+        r"|ports are not available|port.*already in use",
+    ),
+    (Cause.ADDRESS_TAKEN, r"address already in use|requested (ip )?address.*(not available|allocated)"),
+    (
+        Cause.NAMESPACE_GONE,
+        r"cannot join (network|ipc|pid)\b|joining .*namespace|non running container|link to a non running"
+        r"|(network|ipc|pid) namespace.*no such container|no such container",
+    ),
+    (Cause.NETWORK_GONE, r"network \S+ not found|could not find.*network|no such network|network not found"),
+    (Cause.LOG_DRIVER, r"logging driver|log driver|log-opt"),
+    (Cause.DEVICE_MISSING, r"device information|select device driver|no such device|nvidia|cdi device|/dev/"),
+    (
+        Cause.RUNTIME_MISSING,
+        r"(unknown|invalid) runtime|runtime .*not found|docker-init|exec \S*(runc|crun)\S*: no",
+    ),
+    (Cause.USER_MISSING, r"unable to find (user|group)|no matching entries in|no such (user|group)|no users found"),
+    (
+        Cause.WORKING_DIRECTORY,
+        r"chdir|cwd|working director|mkdir \S+: (not a directory|file exists)|cannot mkdir",
+    ),
+    (Cause.MOUNT_KIND, r"trying to mount a directory onto a file|mount.*(not a directory|is a directory)"),
+    (Cause.MOUNT_TARGET, r"mount\S*.*read-only file system|mkdirat.*read-only|openat.*read-only"),
+    (Cause.LIMIT_REFUSED, r"rlimit|cgroup|cpuset|sysctl|/proc/sys/|swappiness"),
+    (Cause.SECURITY_PROFILE, r"seccomp|apparmor|selinux|\battr/exec|setxattr|no_new_privs"),
+    (Cause.VOLUME_FAILED, r"volume|failed to mount local|plugin"),
+    (Cause.IMAGE_DAMAGED, r"no such image|\blayers?\b|rwlayer|graphdriver|overlay mount|input/output error"),
+    (Cause.MOUNT_SOURCE_MISSING, r"bind source path|mount.*no such file or directory|error mounting|statfs"),
+    (Cause.FIREWALL, r"iptables|ip6tables|nftables|nft "),
+)
+
+
+def starts(facts: Facts) -> Iterator[Finding]:
+    """What is known of a container that has no run to tell of."""
+    if facts.running or not (facts.error or facts.never_started):
+        return
+    if facts.error:
+        yield named(facts)
+        return
+    taken = _taken(facts, set(_wanted(facts)))
+    if facts.missing:
+        yield Finding(Cause.MOUNT_SOURCE_MISSING, Weight.LIKELY, f"{facts.missing} of its bind mounts")
+    if taken:
+        yield Finding(Cause.PORT_TAKEN, Weight.LIKELY, taken)
+    yield Finding(
+        Cause.NOT_STARTED,
+        Weight.STATE if facts.missing or taken or facts.image_gone else Weight.CERTAIN,
+        "the engine tells of no attempt to start it; one that it refused at once leaves no trace",
+    )
+
+
+def named(facts: Facts) -> Finding:
+    """What the engine's error means."""
+    # the first lines wrap what went wrong, and all of it counts
+    text = _WRAPPERS.sub("", " ".join(facts.error.lower().split()))
+    cause = next((cause for cause, pattern in _ERRORS if re.search(pattern, text)), Cause.START_FAILED)
+    code = facts.state.get("ExitCode")
+    detail = f"exit code {code}" if code else ""
+    if cause is Cause.EXEC_FORMAT:
+        return exec_format(facts)
+    if cause in (Cause.PORT_TAKEN, Cause.PORT_PRIVILEGED, Cause.ADDRESS_NOT_HERE):
+        named_ports = {int(number) for number in re.findall(r"\b\d{1,5}\b", text)}
+        ports = set(_wanted(facts)) & named_ports
+        detail = (_taken(facts, ports) if cause is Cause.PORT_TAKEN else "") or _listed(ports)
+        if cause is Cause.PORT_TAKEN and ports and not _holders(facts, ports):
+            detail += ", which no running container publishes: a process of the host has it, or had it then"
+    if cause is Cause.NAMESPACE_GONE and (peer := _namespace_peer(facts)):
+        detail = peer
+    if cause is Cause.OUT_OF_MEMORY:
+        detail = f"already while it started; {limit(facts)}"
+    return Finding(cause, Weight.CERTAIN, detail)
+
+
+def exec_format(facts: Facts) -> Finding:
+    """A program in a format that the kernel does not know."""
+    theirs = str((facts.image or {}).get("Architecture") or "")
+    if theirs and facts.architecture and theirs != facts.architecture:
+        return Finding(
+            Cause.WRONG_ARCHITECTURE, Weight.CERTAIN, f"{theirs}, where the engine's is {facts.architecture}"
+        )
+    return Finding(
+        Cause.EXEC_FORMAT,
+        Weight.CERTAIN,
+        f"the image says that it is for {theirs}, as the engine is" if theirs and facts.architecture else "",
+    )
+
+
+def limit(facts: Facts) -> str:
+    """Its memory limit in words."""
+    return f"its limit is {size(facts.memory_limit)}" if facts.memory_limit else "it has no memory limit of its own"
+
+
+def size(count: float) -> str:
+    """Bytes as people read them."""
+    for unit in ("B", "KiB", "MiB"):
+        if count < 1024:
+            return f"{count:.0f} {unit}"
+        count /= 1024
+    return f"{count:.1f} GiB"
+
+
+def _wanted(facts: Facts) -> list[int]:
+    return [port for outer in facts.published.values() for port in outer]
+
+
+def _listed(ports: set[int]) -> str:
+    return f"port {', '.join(map(str, sorted(ports)))}" if ports else ""
+
+
+def _holders(facts: Facts, ports: set[int]) -> dict[int, str]:
+    """Containers that publish these ports now, by port."""
+    return {
+        port["PublicPort"]: name_of(row)
+        for row in facts.others
+        for port in row.get("Ports") or []
+        if port.get("PublicPort") in ports and row.get("Id") != facts.container["Id"]
+    }
+
+
+def _taken(facts: Facts, ports: set[int]) -> str:
+    held = _holders(facts, ports)
+    return "; ".join(f"port {port} is published by the container {name}" for port, name in sorted(held.items()))
+
+
+def _namespace_peer(facts: Facts) -> str:
+    modes = [str(facts.host.get(mode) or "") for mode in ("NetworkMode", "IpcMode", "PidMode")]
+    wanted = {mode.removeprefix("container:") for mode in modes if mode.startswith("container:")}
+    rows = [row for row in facts.others if row.get("Id") in wanted or name_of(row) in wanted]
+    if rows:
+        return "; ".join(f"{name_of(row)} is {row.get('State') or 'gone'}" for row in rows)
+    return "that container is gone" if wanted and facts.others else ""
+
+
+def name_of(row: Mapping[str, Any]) -> str:
+    """The name of a container in a list: links add others that have a second slash."""
+    names = [str(name) for name in row.get("Names") or []]
+    return next((name[1:] for name in names if name.count("/") == 1), str(row.get("Id") or "")[:12])

@@ -1,0 +1,217 @@
+"""Subscriptions of resources, in both eras."""
+
+import contextlib
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import anyio
+import anyio.abc
+import mcp_types as types
+from mcp.server.connection import Connection
+from mcp.server.subscriptions import ListenHandler
+from mcp.shared.exceptions import MCPError
+from mcp.shared.subscriptions import ResourcesListChanged, ResourceUpdated, ServerEvent
+
+from mcp_docker import errors
+from mcp_docker.caller import Caller
+from mcp_docker.pipeline import Call, Pipeline
+from mcp_docker.server.wire import COMPLETE, RequestContext, Who, failed, is_modern
+from mcp_docker.tool import Kind
+from mcp_docker.watch import Listener, Watch
+
+MOST_STREAMS = 1_024
+MOST_OF_A_CLIENT = 100
+"""Resources that one client can subscribe to."""
+STATE = "mcp-docker"
+
+
+def connection_of(context: RequestContext) -> Connection:
+    """The connection that a request came over: the SDK keeps no list of who subscribed to what.
+
+    The one use of what the SDK does not promise to keep.
+    """
+    connection: Connection = context.session._connection
+    return connection
+
+
+class Subscriptions:
+    """Who listens to what. One watch of the engine serves all.
+
+    Args:
+        who: tells the caller of a request.
+    """
+
+    def __init__(self, pipeline: Pipeline, who: Who) -> None:
+        self._pipeline = pipeline
+        self._who = who
+        self._watch = Watch(pipeline.engine)
+        self._tasks: anyio.abc.TaskGroup | None = None
+        self._streams: set[ListenHandler] = set()
+        self._one = anyio.Lock()
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Serve subscriptions as long as this is open."""
+        async with anyio.create_task_group() as tasks:
+            self._tasks = tasks
+            try:
+                yield
+            finally:
+                self._tasks = None
+                with anyio.CancelScope(shield=True):
+                    await self._watch.aclose()
+                tasks.cancel_scope.cancel()
+
+    # The revisions with a handshake: a session hears until it unsubscribes or ends
+
+    async def subscribe(self, context: RequestContext, params: types.SubscribeRequestParams) -> Any:
+        """resources/subscribe"""
+        who, uri = self._who(context), str(params.uri)
+        session = self._session(context, who)
+        if len(session.uris) >= MOST_OF_A_CLIENT and uri not in session.uris:
+            raise MCPError(
+                types.INVALID_PARAMS, f"{MOST_OF_A_CLIENT} subscriptions are the most; unsubscribe from others"
+            )
+        await self._follow(session.listener, uri, who, context)
+        session.uris.add(uri)
+        session.listener.hears_lists(True)
+        return COMPLETE
+
+    async def unsubscribe(self, context: RequestContext, params: types.UnsubscribeRequestParams) -> Any:
+        """resources/unsubscribe; of what was not subscribed to, it changes nothing."""
+        session = self._session(context, self._who(context))
+        session.uris.discard(str(params.uri))
+        session.listener.unfollow(str(params.uri))
+        session.listener.hears_lists(bool(session.uris))
+        return COMPLETE
+
+    def has_listed(self, context: RequestContext, who: Caller) -> None:
+        """The client holds a list now; of 2026-07-28, it asks by itself to be told when that is stale."""
+        if not is_modern(context) and self._pipeline.registry.resources(who):
+            self._session(context, who).listener.hears_lists(True)
+
+    def _session(self, context: RequestContext, who: Caller) -> "_Session":
+        connection = connection_of(context)
+        session: _Session | None = connection.state.get(STATE)
+        if session is None:
+            session = connection.state[STATE] = _Session(connection, self._watch, who)
+            connection.exit_stack.callback(session.close)
+            if self._tasks is not None:
+                self._tasks.start_soon(session.tell)
+        return session
+
+    # 2026-07-28: a stream hears as long as it is open
+
+    async def listen(self, context: RequestContext, params: types.SubscriptionsListenRequestParams) -> Any:
+        """subscriptions/listen: what the caller may not see, or is not there, is not in the acknowledgement."""
+        who, wanted = self._who(context), params.notifications
+        if len(self._streams) >= MOST_STREAMS:
+            raise MCPError(types.INTERNAL_ERROR, f"{MOST_STREAMS} streams are open, the most there can be; try later")
+        heard = _Heard(self._watch)
+        handler = ListenHandler(heard)
+        self._streams.add(handler)
+        try:
+            uris = []
+            for uri in list(dict.fromkeys(wanted.resource_subscriptions or []))[:MOST_OF_A_CLIENT]:
+                with contextlib.suppress(MCPError):
+                    await self._follow(heard.listener, uri, who, context)
+                    uris.append(uri)
+            lists = bool(wanted.resources_list_changed and self._pipeline.registry.resources(who))
+            heard.listener.hears_lists(lists)
+            # what is listed of tools and prompts does not change while the server runs
+            honoured = types.SubscriptionFilter(
+                resources_list_changed=lists or None, resource_subscriptions=uris or None
+            )
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(_end_at, who.expires, handler)
+                answer = await handler(context, params.model_copy(update={"notifications": honoured}))
+                tasks.cancel_scope.cancel()
+            return answer
+        finally:
+            heard.listener.close()
+            self._streams.discard(handler)
+
+    def close(self) -> None:
+        """End all streams in order: their last frame says that they were ended."""
+        for handler in self._streams:
+            handler.close()
+
+    async def _follow(self, listener: Listener, uri: str, who: Caller, context: RequestContext) -> None:
+        """Begin to listen to a resource. Raises MCPError where the caller may not, or there is no such container."""
+        registry = self._pipeline.registry
+        name, variables = registry.resource(uri)
+        # one after the other: many at once would each leave a connection to the engine
+        async with self._one:
+            result = await self._pipeline.call(Call(name, variables, who, kind=Kind.SUBSCRIPTION))
+        if result.data is None:
+            raise failed(result, context, uri)
+        try:
+            listener.follow(uri, result.data["id"], registry.resources(who)[name].watched)
+        except errors.Refused as refused:
+            raise MCPError(types.INTERNAL_ERROR, str(refused)) from None
+
+
+class _Heard:
+    """What one stream hears: the SDK's bus, of which each stream has its own."""
+
+    def __init__(self, watch: Watch) -> None:
+        self.listener = watch.listen(self._told)
+        self._deliver: Callable[[ServerEvent], None] | None = None
+
+    async def publish(self, event: ServerEvent) -> None:
+        """Nobody publishes here but the watch."""
+        raise NotImplementedError
+
+    def subscribe(self, listener: Callable[[ServerEvent], None]) -> Callable[[], None]:
+        self._deliver = listener
+        return self.listener.close
+
+    def _told(self, uri: str | None) -> None:
+        if self._deliver is not None:
+            self._deliver(ResourcesListChanged() if uri is None else ResourceUpdated(uri))
+
+
+class _Session:
+    """What one client of a handshake hears."""
+
+    def __init__(self, connection: Connection, watch: Watch, who: Caller) -> None:
+        self.uris: set[str] = set()
+        self.listener = watch.listen(self._told)
+        self._connection = connection
+        self._expires = who.expires
+        self._news: dict[str | None, None] = {}
+        self._woken = anyio.Event()
+        self._closed = False
+
+    async def tell(self) -> None:
+        """Pass on news until the client is gone. What is told twice before it is passed on is passed on once."""
+        while not self._closed:
+            await self._woken.wait()
+            self._woken = anyio.Event()
+            news, self._news = self._news, {}
+            for uri in news:
+                if uri is None:
+                    await self._connection.send_resource_list_changed()
+                else:
+                    await self._connection.send_resource_updated(uri)
+
+    def close(self) -> None:
+        """Hear no more."""
+        self._closed = True
+        self.listener.close()
+        self._woken.set()
+
+    def _told(self, uri: str | None) -> None:
+        if self._expires is not None and time.time() > self._expires:
+            self.close()
+            return
+        self._news[uri] = None
+        self._woken.set()
+
+
+async def _end_at(expires: float | None, handler: ListenHandler) -> None:
+    """What a token opened does not outlast it."""
+    if expires is not None:
+        await anyio.sleep(max(0, expires - time.time()))
+        handler.close()
