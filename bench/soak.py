@@ -174,7 +174,8 @@ def tidied(at: Round) -> None:
             world.raw.remove_container(name, force=True)
     for reference in (f"{world.registry.address}/{at.id}:v1", f"built:{at.id}"):
         if world.raw.images(reference):
-            world.raw.remove_image(reference, force=True)
+            # steps that other builds go on from stay
+            world.raw.remove_image(reference, force=True, noprune=True)
 
 
 def grown(samples: Sequence[Sample], of: Callable[[Sample], int], warm: float) -> int:
