@@ -123,11 +123,14 @@ def main(arguments: list[str]) -> int:
 
 def _filled(path: Path, texts: dict[str, str]) -> str:
     """The file with each text between its `<!-- NAME -->` and `<!-- /NAME -->` marks."""
-    return re.sub(
-        rf"(?s)(<!-- ({'|'.join(texts)}) -->\n).*?(\n<!-- /\2 -->)",
-        lambda match: match[1] + texts[match[2]] + match[3],
+    filled, count = re.subn(
+        rf"(?s)(<!-- ({'|'.join(texts)}) -->\n).*?(<!-- /\2 -->)",
+        lambda match: f"{match[1]}{texts[match[2]]}\n{match[3]}",
         path.read_text(encoding="utf-8"),
     )
+    if count != len(texts):
+        raise ValueError(f"{path.name} lacks marks of {', '.join(texts)}")
+    return filled
 
 
 def _tool_row(tool: type[Tool]) -> str:
