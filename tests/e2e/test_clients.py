@@ -106,3 +106,10 @@ def test_the_inspector(installed: Path, calls: list[Seen], era: str, tmp_path: P
         assert answer.stdout, answer.stderr
         results.append(json.loads(answer.stdout)["result"])
     check(json.loads(listed.stdout)["result"]["tools"], results)
+    prompts = inspect("--method", "prompts/list")
+    assert prompts.returncode == 0, prompts.stderr
+    assert "security_audit" in {each["name"] for each in json.loads(prompts.stdout)["result"]["prompts"]}
+    page = inspect("--method", "resources/read", "--uri", "ui://mcp-docker/containers.html")
+    assert page.returncode == 0, page.stderr
+    (contents,) = json.loads(page.stdout)["result"]["contents"]
+    assert contents["mimeType"] == "text/html;profile=mcp-app"

@@ -13,6 +13,7 @@ import docker
 import mcp_types as types
 import pytest
 from mcp.client.client import Client
+from mcp.client.subscriptions import Subscription
 from mcp.shared.exceptions import MCPError
 from mcp.shared.subscriptions import ResourceUpdated
 
@@ -147,6 +148,26 @@ class Heard:
             self.updated.append(uri)
         self._news.set()
 
+    async def message(self, message: object) -> None:
+        """What a client of a handshake is told."""
+        if isinstance(message, types.ResourceUpdatedNotification):
+            self.take(str(message.params.uri))
+        if isinstance(message, types.ResourceListChangedNotification):
+            self.take(None)
+
+    @contextlib.asynccontextmanager
+    async def gathering(self, events: Subscription) -> AsyncIterator[None]:
+        """Take what a stream tells."""
+
+        async def gather() -> None:
+            async for event in events:
+                self.take(event.uri if isinstance(event, ResourceUpdated) else None)
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(gather)
+            yield
+            tasks.cancel_scope.cancel()
+
     def has_more_than(self, count: int) -> bool:
         return len(self.updated) > count
 
@@ -162,13 +183,7 @@ async def subscribed(era: str, *uris: str, **settings: str) -> AsyncIterator[tup
     """A client that listens to these resources, and to the list of them."""
     heard = Heard()
 
-    async def handler(message: object) -> None:
-        if isinstance(message, types.ResourceUpdatedNotification):
-            heard.take(str(message.params.uri))
-        if isinstance(message, types.ResourceListChangedNotification):
-            heard.take(None)
-
-    async with connected(era, handler, **settings) as client:
+    async with connected(era, heard.message, **settings) as client:
         if era == HANDSHAKE:
             for uri in uris:
                 await client.subscribe_resource(uri)
@@ -176,16 +191,9 @@ async def subscribed(era: str, *uris: str, **settings: str) -> AsyncIterator[tup
             return
         async with (
             client.listen(resources_list_changed=True, resource_subscriptions=list(uris)) as events,
-            anyio.create_task_group() as tasks,
+            heard.gathering(events),
         ):
-
-            async def gather() -> None:
-                async for event in events:
-                    heard.take(event.uri if isinstance(event, ResourceUpdated) else None)
-
-            tasks.start_soon(gather)
             yield client, heard
-            tasks.cancel_scope.cancel()
 
 
 async def test_a_line_reaches_a_subscriber_within_a_second_and_a_half(

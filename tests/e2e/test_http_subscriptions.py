@@ -1,0 +1,82 @@
+"""Subscriptions over HTTP: told within the caller's rights, and nothing left at the engine by clients that leave."""
+
+import contextlib
+import functools
+import time
+from collections.abc import AsyncIterator
+
+import docker
+import pytest
+from mcp.client.client import Client
+from mcp.shared.exceptions import MCPError
+from mcp.shared.subscriptions import ResourceUpdated
+
+from tests.e2e.conftest import ERAS
+from tests.e2e.process import HANDSHAKE, SESSIONLESS, eventually
+from tests.e2e.test_http import READ, Serve, audit, authority, guarded, oauth, serve
+from tests.e2e.test_resources import ON_SIGNAL, Heard, Make, engine_connections
+from tests.e2e.web import WebServer, joined
+from tests.unit.authorization_server import AuthorizationServer
+
+__all__ = ["audit", "authority", "guarded", "serve"]
+
+pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings("ignore:resources/.*subscribe is removed")]
+
+
+@contextlib.asynccontextmanager
+async def told(server: WebServer, era: str, token: str, uri: str) -> AsyncIterator[tuple[Client, Heard]]:
+    """A client that hears of a resource."""
+    heard = Heard()
+    async with joined(server, era, token, message_handler=heard.message) as client:
+        if era == HANDSHAKE:
+            await client.subscribe_resource(uri)
+            yield client, heard
+            return
+        async with client.listen(resource_subscriptions=[uri]) as events, heard.gathering(events):
+            yield client, heard
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_a_line_reaches_a_subscriber_and_nothing_is_left_when_it_has_gone(
+    guarded: WebServer, authority: AuthorizationServer, container: Make, raw: docker.APIClient, era: str
+) -> None:
+    made = container(ON_SIGNAL)
+    uri = f"container://logs/{made}"
+    token = authority.token(scope=READ)
+    guarded.call("docker_version", token)
+    pid = guarded.process.pid
+    before = engine_connections(pid)
+    async with told(guarded, era, token, uri) as (_, heard):
+        for _ in range(2):
+            count = len(heard.updated)
+            raw.kill(made, "HUP")
+            await heard.until(functools.partial(heard.has_more_than, count), 1.5)
+        assert engine_connections(pid) >= before + 2
+    eventually(lambda: engine_connections(pid) <= before)
+
+
+async def test_a_stream_does_not_outlast_its_token(
+    guarded: WebServer, authority: AuthorizationServer, container: Make
+) -> None:
+    token = authority.token(scope=READ, exp=int(time.time()) + 3)
+    async with joined(guarded, SESSIONLESS, token) as client:
+        uri = f"container://logs/{container()}"
+        async with client.listen(resource_subscriptions=[uri]) as events:
+            assert {event async for event in events} <= {ResourceUpdated(uri=uri)}
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_a_caller_whose_groups_may_not_read_logs_hears_of_none(
+    serve: Serve, authority: AuthorizationServer, container: Make, era: str
+) -> None:
+    server = serve(
+        **oauth(authority, SECURITY_OAUTH_GROUPS_CLAIM="roles", SECURITY_OAUTH_GROUP_TOOLS='{"ops":["docker_version"]}')
+    )
+    uri = f"container://logs/{container()}"
+    async with joined(server, era, authority.token(scope=READ, roles=["ops"])) as client:
+        if era == HANDSHAKE:
+            with pytest.raises(MCPError, match="RESOURCE_NOT_AVAILABLE"):
+                await client.subscribe_resource(uri)
+            return
+        async with client.listen(resource_subscriptions=[uri]) as events:
+            assert events.honored.resource_subscriptions is None
