@@ -66,6 +66,19 @@ class ContainerNames(Completion, arguments=("container_id", "peer_id"), shows=("
         return [name[1:] for container in found for name in container.get("Names") or [] if name.count("/") == 1]
 
 
+class RunningNames(Completion, arguments=(), shows=("docker_list_containers",)):
+    """Names of running containers, a page at a time: what clients list, of however many there are."""
+
+    prefix: str = ""
+    after: Annotated[str, Field(description="The last name of the page before")] = ""
+
+    def names(self, ctx: Context) -> Iterable[str]:
+        found = ctx.engine.get("/containers/json").json()
+        every = (name[1:] for container in found for name in container.get("Names") or [] if name.count("/") == 1)
+        # a name, since what comes after it stays the same when others come and go
+        return [name for name in every if name > self.after]
+
+
 class ImageNames(Completion, arguments=("image", "image_name"), shows=("docker_list_images",)):
     """Names of images, with their tags."""
 

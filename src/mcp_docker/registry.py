@@ -128,9 +128,12 @@ class Registry:
             raise REFUSALS[kind](name)
         return found
 
-    def resource(self, uri: str) -> tuple[str, dict[str, str]]:
-        """The name of the resource that a URI belongs to, and the variables in it; of no resource, the URI itself."""
-        for name, resource in self._resources.items():
+    def resource(self, uri: str, caller: Caller) -> tuple[str, dict[str, str]]:
+        """The name of the resource that a URI belongs to, and the variables in it.
+
+        Of none that exists for the caller, the URI itself: a refusal repeats no name that the caller did not send.
+        """
+        for name, resource in self.resources(caller).items():
             if (variables := resource.variables(uri)) is not None:
                 return name, variables
         return uri, {}

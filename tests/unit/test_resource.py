@@ -6,6 +6,7 @@ from mcp_docker.registry import Registry
 from mcp_docker.resources.logs import ContainerLogs
 from mcp_docker.resources.stats import ContainerStats
 from mcp_docker.settings import load
+from tests.conftest import CALLER
 
 
 @pytest.mark.parametrize("name", ["web", "a.b-c_1", "0123456789ab"])
@@ -14,7 +15,7 @@ def test_a_uri_and_its_variables_lead_to_each_other(name: str) -> None:
     assert uri == f"container://logs/{name}"
     assert ContainerLogs.variables(uri) == {"container_id": name}
     assert ContainerStats.variables(uri) is None
-    assert Registry(load()).resource(uri) == ("container_logs", {"container_id": name})
+    assert Registry(load()).resource(uri, CALLER) == ("container_logs", {"container_id": name})
 
 
 @pytest.mark.parametrize(
@@ -32,7 +33,7 @@ def test_a_uri_and_its_variables_lead_to_each_other(name: str) -> None:
 )
 def test_what_is_no_uri_of_ours_has_no_variables(uri: str) -> None:
     assert ContainerLogs.variables(uri) is None
-    assert Registry(load()).resource(uri) == (uri, {})
+    assert Registry(load()).resource(uri, CALLER) == (uri, {})
 
 
 def test_what_is_percent_encoded_is_decoded_once_and_judged_as_any_identifier() -> None:

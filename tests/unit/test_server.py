@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 import anyio
+import anyio.to_thread
 import mcp_types as types
 import pytest
 from mcp.client.client import Client
@@ -22,6 +23,7 @@ from mcp_docker.caller import Caller
 from mcp_docker.engine import Engine
 from mcp_docker.pipeline import Pipeline
 from mcp_docker.registry import Registry
+from mcp_docker.server import subscriptions
 from mcp_docker.server.subscriptions import MOST_OF_A_CLIENT
 from mcp_docker.settings import load
 from tests.unit.conftest import FakeEngine
@@ -100,6 +102,10 @@ def told(engine: FakeEngine) -> Iterator[Told]:
     streams.end()
 
 
+def threads() -> set[str]:
+    return {thread.name for thread in threading.enumerate()}
+
+
 @contextlib.asynccontextmanager
 async def joined(
     mode: Any, heard: Heard | None = None, who: Callable[[Any], Caller] = server.local
@@ -137,6 +143,19 @@ async def test_resources_can_be_listed_in_pages(engine: FakeEngine, mode: str) -
         assert str(page.resources[0].uri) == "container://logs/c050"
         with pytest.raises(MCPError, match="no cursor of this list"):
             await client.list_resources(cursor="../x")
+
+
+async def test_the_list_of_resources_has_all_even_where_a_tools_answer_would_be_cut(
+    engine: FakeEngine, mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SAFETY_MAX_RESPONSE_BYTES", "4096")
+    names = [f"c{number:03}" for number in range(60)]
+    engine.on("GET", "/containers/json", [{"Id": name, "Names": [f"/{name}"], "Image": "i" * 99} for name in names])
+    async with joined(mode) as client:
+        first = await client.list_resources()
+        rest = await client.list_resources(cursor=first.next_cursor)
+        uris = {str(each.uri) for each in (*first.resources, *rest.resources)}
+        assert uris >= {f"container://stats/{name}" for name in names}
 
 
 async def test_a_subscriber_is_told_of_lines_and_of_containers_that_come(told: Told) -> None:
@@ -201,6 +220,107 @@ async def test_what_a_token_opened_is_not_told_after_its_end(told: Told) -> None
         assert heard.news == []
 
 
+async def test_a_session_hears_as_long_as_the_token_of_its_latest_request_lasts(told: Told) -> None:
+    heard, ends = Heard(), [time.time() + 0.2]
+
+    def who(_: Any) -> Caller:
+        return Caller("tester", "http", expires=ends[0])
+
+    async with joined(LEGACY, heard, who) as client:
+        await client.subscribe_resource(WEB)
+        ends[0] = time.time() + 60
+        await client.list_tools()
+        await anyio.sleep(0.3)
+        told.say("logs", LINE)
+        await heard.hears(WEB)
+
+
+async def test_a_session_whose_token_had_ended_can_subscribe_again_with_a_new_one(told: Told) -> None:
+    heard, ends = Heard(), [time.time() - 1]
+
+    def who(_: Any) -> Caller:
+        return Caller("tester", "http", expires=ends[0])
+
+    async with joined(LEGACY, heard, who) as client:
+        await client.subscribe_resource(WEB)
+        told.say("events", START)
+        for thread in threading.enumerate():
+            if thread.name == "watch-logs":
+                await anyio.to_thread.run_sync(thread.join, 10)
+        ends[0] = time.time() + 60
+        await client.subscribe_resource(WEB)
+        told.say("logs", LINE)
+        told.say("logs", LINE)  # the stream before may take the first
+        await heard.hears(WEB)
+
+
+async def test_a_session_hears_only_what_its_latest_token_may_see(told: Told) -> None:
+    heard, tools = Heard(), [frozenset({"docker_container_logs"})]
+
+    def who(_: Any) -> Caller:
+        return replace(server.local(None), tools=tools[0])
+
+    async with joined(LEGACY, heard, who) as client:
+        await client.subscribe_resource(WEB)
+        tools[0] = frozenset({"docker_version"})
+        await client.list_tools()
+        told.say("logs", LINE)
+        told.say("events", START)
+        with anyio.move_on_after(0.5):
+            await heard.hears(WEB)
+        assert heard.news == []
+
+
+async def test_who_ends_the_last_subscription_keeps_nothing_open_at_the_engine(told: Told) -> None:
+    async with joined(LEGACY, heard := Heard()) as client:
+        await client.list_resources()
+        await client.subscribe_resource(WEB)
+        told.say("logs", LINE)
+        await heard.hears(WEB)
+        await client.unsubscribe_resource(WEB)
+        with anyio.fail_after(10):
+            for thread in threading.enumerate():
+                if thread.name in ("watch-events", "watch-logs"):
+                    await anyio.to_thread.run_sync(thread.join)
+
+
+async def test_one_caller_leaves_streams_for_others(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ARG001
+    monkeypatch.setattr(subscriptions, "MOST_OF_A_CALLER", 1)
+    callers = ["one", "one", "other"]
+
+    def who(context: Any) -> Caller:
+        listens = context is not None and context.method == "subscriptions/listen"
+        return Caller(callers.pop(0) if listens else "x", "http")
+
+    async with joined(MODERN, who=who) as client, client.listen(resources_list_changed=True):
+        with pytest.raises(MCPError, match="1 streams of yours"):
+            async with client.listen(resources_list_changed=True):
+                pass
+        async with client.listen(resources_list_changed=True):
+            pass
+
+
+async def test_only_the_list_of_resources_is_said_to_change(engine: FakeEngine, mode: str) -> None:  # noqa: ARG001
+    async with joined(mode) as client:
+        said = client.server_capabilities
+        assert said.resources == types.ResourcesCapability(subscribe=True, list_changed=True)
+        assert said.tools == types.ToolsCapability(list_changed=False)
+        assert said.prompts == types.PromptsCapability(list_changed=False)
+
+
+async def test_a_hidden_resource_is_refused_in_the_words_of_one_that_is_not_there(mode: str) -> None:
+    def who(_: Any) -> Caller:
+        return replace(server.local(None), tools=frozenset())
+
+    async with joined(mode, who=who) as client:
+        texts = set()
+        for uri in ("container://logs/web", "container://nothing/web"):
+            with pytest.raises(MCPError) as caught:
+                await client.read_resource(uri)
+            texts.add(caught.value.error.message.replace(uri, "URI"))
+        assert len(texts) == 1
+
+
 async def test_one_client_can_subscribe_to_so_many(told: Told, engine: FakeEngine) -> None:  # noqa: ARG001
     engine.on("GET", "/containers/.*/json", {"Id": ID, "Name": "/web"})
     async with joined(LEGACY) as client:
@@ -218,8 +338,8 @@ async def test_a_client_that_leaves_leaves_no_stream_at_the_engine(told: Told) -
         await client.subscribe_resource(WEB)
         told.say("logs", LINE)
         await heard.hears(WEB)
-        assert {thread.name for thread in threading.enumerate()} >= {"watch-events", "watch-logs"}
-    assert not {thread.name for thread in threading.enumerate()} & {"watch-events", "watch-logs"}
+        assert threads() >= {"watch-events", "watch-logs"}
+    assert not threads() & {"watch-events", "watch-logs"}
 
 
 async def test_prompts_are_the_users_words(engine: FakeEngine, mode: str) -> None:
@@ -230,6 +350,7 @@ async def test_prompts_are_the_users_words(engine: FakeEngine, mode: str) -> Non
         with pytest.raises(MCPError, match="PROMPT_NOT_AVAILABLE") as caught:
             await client.get_prompt("no_such_prompt")
         assert caught.value.error.code == types.INVALID_PARAMS
+        assert await client.get_prompt("security_audit", {"container_id": ""})
         with pytest.raises(MCPError, match="INVALID_ARGUMENTS"):
             await client.get_prompt("security_audit", {"contaner_id": "x"})
 

@@ -1,5 +1,6 @@
 """Prompts: a Compose file that makes a container again."""
 
+import re
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -16,6 +17,8 @@ from mcp_docker.tools.images.read import digests, tags
 
 _FILE = "compose.yaml"
 _ROOM = 4_096
+# engines take any name for a network, and would be sent elsewhere by one with ../ in it
+_PLAIN = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
 
 
 class GenerateCompose(Prompt, shows=("docker_inspect_container",)):
@@ -79,7 +82,7 @@ class _Facts:
         ]
         asked = [("container", name) for name in others]
         if "docker_inspect_network" in ctx.tools:
-            asked += [("network", name) for name in networks]
+            asked += [("network", name) for name in networks if _PLAIN.fullmatch(name)]
         image = found.get("Image") or self._tag
         if self.sees_image:
             asked += [pair for pair in (("image", image), ("tag", self._tag)) if pair[1]]

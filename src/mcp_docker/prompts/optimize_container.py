@@ -34,7 +34,7 @@ class OptimizeContainer(Prompt, shows=("docker_inspect_container",)):
         if not seen.runs:
             shown.append("It is not running, so nothing was measured: ask again while it does its usual work.")
         elif "docker_container_stats" not in ctx.tools:
-            shown.append("What it uses was not measured: docker_container_stats is not available to this caller.")
+            shown.append("What it uses was not measured: it is not shown to this caller.")
         if well := [verdict.well for verdict in verdicts if verdict.well]:
             shown.append(f"Well: {', '.join(well)}.")
         return Plan(

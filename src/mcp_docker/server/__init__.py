@@ -109,6 +109,7 @@ def build(pipeline: Pipeline, who: Who = local, keys: Sequence[bytes] = ()) -> "
         else RequestStateSecurity.ephemeral(ttl=STATE_SECONDS)
     )
     server.told = lambda: instructions(pipeline, who(None))
+    server.middleware.append(subscriptions.observe)
     server.middleware.append(RequestStateBoundary(security, default_audience=pipeline.settings.mcp_server_name))
     return server
 
@@ -129,6 +130,14 @@ class _Server(Server[dict[str, Any]]):
         return super().create_initialization_options(
             notification_options or NotificationOptions(resources_changed=True), experimental_capabilities, extensions
         )
+
+    def get_capabilities(self, *args: Any, **named: Any) -> types.ServerCapabilities:
+        """The SDK's, which would say of 2026-07-28 that all lists change."""
+        capabilities = super().get_capabilities(*args, **named)
+        for unchanging in (capabilities.tools, capabilities.prompts):
+            if unchanging is not None:
+                unchanging.list_changed = False
+        return capabilities
 
     @property
     def instructions(self) -> str | None:

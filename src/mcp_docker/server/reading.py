@@ -8,7 +8,7 @@ from mcp.shared.exceptions import MCPError
 
 from mcp_docker import pages
 from mcp_docker.caller import Caller
-from mcp_docker.completion import Completion
+from mcp_docker.completion import Completion, RunningNames
 from mcp_docker.pipeline import Call, Pipeline
 from mcp_docker.prompt import Prompt
 from mcp_docker.resource import Resource
@@ -16,8 +16,6 @@ from mcp_docker.server.subscriptions import Subscriptions
 from mcp_docker.server.wire import COMPLETE, RequestContext, Who, failed, progress_of
 from mcp_docker.tool import Kind
 
-PAGE_CONTAINERS = 50
-"""Containers in one answer of resources/list; a cursor leads to the next."""
 _CURSOR = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
 
 
@@ -42,7 +40,9 @@ class Reading:
     async def get_prompt(self, context: RequestContext, params: types.GetPromptRequestParams) -> Any:
         """prompts/get: facts and a plan, as a message of the user's."""
         who = self._who(context)
-        call = Call(params.name, params.arguments or {}, who, progress_of(context), kind=Kind.PROMPT)
+        # clients' forms send what a person left blank
+        arguments = {name: text for name, text in (params.arguments or {}).items() if text}
+        call = Call(params.name, arguments, who, progress_of(context), kind=Kind.PROMPT)
         result = await self._pipeline.call(call)
         if result.is_error:
             raise failed(result, context)
@@ -59,19 +59,15 @@ class Reading:
         """resources/list: pages of tools, and what can be read of each container that runs."""
         who = self._who(context)
         resources = self._registry.resources(who)
-        names = await self._running(who) if resources else []
-        self._subscriptions.has_listed(context, who)
         cursor = params.cursor if params else None
-        if cursor is not None:
-            if not _CURSOR.fullmatch(cursor):
-                raise MCPError(types.INVALID_PARAMS, f"{cursor!r} is no cursor of this list; list from the start")
-            # a name, since what comes after it stays the same when others come and go
-            names = [name for name in names if name > cursor]
-        now = names[:PAGE_CONTAINERS]
-        listed = [_concrete(resource, name) for name in now for resource in resources.values()]
+        if cursor is not None and not _CURSOR.fullmatch(cursor):
+            raise MCPError(types.INVALID_PARAMS, "That is no cursor of this list; list from the start")
+        names, more = await self._running(who, cursor or "") if resources else ([], False)
+        self._subscriptions.has_listed(context, who)
+        listed = [_concrete(resource, name) for name in names for resource in resources.values()]
         if cursor is None:
             listed += [_page(name) for name in self._pages(who)]
-        rest = {"nextCursor": now[-1]} if len(names) > len(now) else {}
+        rest = {"nextCursor": names[-1]} if more and names else {}
         return {"resources": listed, **rest, **COMPLETE}
 
     async def read_resource(self, context: RequestContext, params: types.ReadResourceRequestParams) -> Any:
@@ -80,7 +76,7 @@ class Reading:
         for name in self._pages(who):
             if uri == pages.URIS[name]:
                 return _contents(uri, pages.MIME_TYPE, pages.html(name), {"ui": {"prefersBorder": True}})
-        name, variables = self._registry.resource(uri)
+        name, variables = self._registry.resource(uri, who)
         result = await self._pipeline.call(Call(name, variables, who, progress_of(context), kind=Kind.RESOURCE))
         if result.is_error:
             raise failed(result, context, uri)
@@ -109,10 +105,14 @@ class Reading:
                 values, more = result.data["values"], result.data["more"]
         return {"completion": {"values": values, "hasMore": more}, **COMPLETE}
 
-    async def _running(self, who: Caller) -> list[str]:
-        """Names of the containers that run; none where the caller may not list them or no engine answers."""
-        result = await self._pipeline.call(Call("docker_list_containers", {}, who))
-        return sorted(row["name"] for row in result.data["containers"]) if result.data is not None else []
+    async def _running(self, who: Caller, after: str) -> tuple[list[str], bool]:
+        """A page of the containers that run, and whether there is another.
+
+        None where the caller may not list them or no engine answers.
+        """
+        call = Call(RunningNames.spec.name, {"after": after}, who, kind=Kind.COMPLETION)
+        result = await self._pipeline.call(call)
+        return (result.data["values"], result.data["more"]) if result.data is not None else ([], False)
 
     def _pages(self, who: Caller) -> list[str]:
         """The pages of the tools that the caller sees."""

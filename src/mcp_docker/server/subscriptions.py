@@ -9,6 +9,7 @@ import anyio
 import anyio.abc
 import mcp_types as types
 from mcp.server.connection import Connection
+from mcp.server.context import CallNext
 from mcp.server.subscriptions import ListenHandler
 from mcp.shared.exceptions import MCPError
 from mcp.shared.subscriptions import ResourcesListChanged, ResourceUpdated, ServerEvent
@@ -21,6 +22,8 @@ from mcp_docker.tool import Kind
 from mcp_docker.watch import Listener, Watch
 
 MOST_STREAMS = 1_024
+MOST_OF_A_CALLER = 128
+"""Streams that one caller can have open, so that others can have some too."""
 MOST_OF_A_CLIENT = 100
 """Resources that one client can subscribe to."""
 STATE = "mcp-docker"
@@ -47,7 +50,7 @@ class Subscriptions:
         self._who = who
         self._watch = Watch(pipeline.engine)
         self._tasks: anyio.abc.TaskGroup | None = None
-        self._streams: set[ListenHandler] = set()
+        self._streams: dict[ListenHandler, str] = {}
         self._one = anyio.Lock()
 
     @contextlib.asynccontextmanager
@@ -91,11 +94,18 @@ class Subscriptions:
         if not is_modern(context) and self._pipeline.registry.resources(who):
             self._session(context, who).listener.hears_lists(True)
 
+    async def observe(self, ctx: RequestContext, call_next: CallNext) -> Any:
+        """Have a session hear as long, and as much, as the token of its latest request allows."""
+        session: _Session | None = connection_of(ctx).state.get(STATE)
+        if session is not None and ctx.request_id is not None:
+            session.who = self._who(ctx)
+        return await call_next(ctx)
+
     def _session(self, context: RequestContext, who: Caller) -> "_Session":
         connection = connection_of(context)
         session: _Session | None = connection.state.get(STATE)
         if session is None:
-            session = connection.state[STATE] = _Session(connection, self._watch, who)
+            session = connection.state[STATE] = _Session(connection, self._watch, who, self._sees)
             connection.exit_stack.callback(session.close)
             if self._tasks is not None:
                 self._tasks.start_soon(session.tell)
@@ -106,11 +116,13 @@ class Subscriptions:
     async def listen(self, context: RequestContext, params: types.SubscriptionsListenRequestParams) -> Any:
         """subscriptions/listen: what the caller may not see, or is not there, is not in the acknowledgement."""
         who, wanted = self._who(context), params.notifications
+        if list(self._streams.values()).count(who.key) >= MOST_OF_A_CALLER:
+            raise MCPError(types.INTERNAL_ERROR, f"{MOST_OF_A_CALLER} streams of yours are open, the most; end some")
         if len(self._streams) >= MOST_STREAMS:
             raise MCPError(types.INTERNAL_ERROR, f"{MOST_STREAMS} streams are open, the most there can be; try later")
         heard = _Heard(self._watch)
         handler = ListenHandler(heard)
-        self._streams.add(handler)
+        self._streams[handler] = who.key
         try:
             uris = []
             for uri in list(dict.fromkeys(wanted.resource_subscriptions or []))[:MOST_OF_A_CLIENT]:
@@ -130,7 +142,7 @@ class Subscriptions:
             return answer
         finally:
             heard.listener.close()
-            self._streams.discard(handler)
+            del self._streams[handler]
 
     def close(self) -> None:
         """End all streams in order: their last frame says that they were ended."""
@@ -140,7 +152,7 @@ class Subscriptions:
     async def _follow(self, listener: Listener, uri: str, who: Caller, context: RequestContext) -> None:
         """Begin to listen to a resource. Raises MCPError where the caller may not, or there is no such container."""
         registry = self._pipeline.registry
-        name, variables = registry.resource(uri)
+        name, variables = registry.resource(uri, who)
         # one after the other: many at once would each leave a connection to the engine
         async with self._one:
             result = await self._pipeline.call(Call(name, variables, who, kind=Kind.SUBSCRIPTION))
@@ -150,6 +162,10 @@ class Subscriptions:
             listener.follow(uri, result.data["id"], registry.resources(who)[name].watched)
         except errors.Refused as refused:
             raise MCPError(types.INTERNAL_ERROR, str(refused)) from None
+
+    def _sees(self, uri: str | None, who: Caller) -> bool:
+        registry = self._pipeline.registry
+        return bool(registry.resources(who)) if uri is None else registry.resource(uri, who)[0] != uri
 
 
 class _Heard:
@@ -173,13 +189,21 @@ class _Heard:
 
 
 class _Session:
-    """What one client of a handshake hears."""
+    """What one client of a handshake hears.
 
-    def __init__(self, connection: Connection, watch: Watch, who: Caller) -> None:
+    Args:
+        who: made its latest request. When that token has ended, the session hears no more, until it subscribes again.
+        sees: whether a caller may hear of a resource, or with None of the list of them.
+    """
+
+    def __init__(
+        self, connection: Connection, watch: Watch, who: Caller, sees: Callable[[str | None, Caller], bool]
+    ) -> None:
         self.uris: set[str] = set()
+        self.who = who
         self.listener = watch.listen(self._told)
         self._connection = connection
-        self._expires = who.expires
+        self._sees = sees
         self._news: dict[str | None, None] = {}
         self._woken = anyio.Event()
         self._closed = False
@@ -199,15 +223,16 @@ class _Session:
     def close(self) -> None:
         """Hear no more."""
         self._closed = True
+        self._connection.state.pop(STATE, None)
         self.listener.close()
         self._woken.set()
 
     def _told(self, uri: str | None) -> None:
-        if self._expires is not None and time.time() > self._expires:
+        if self.who.expires is not None and time.time() > self.who.expires:
             self.close()
-            return
-        self._news[uri] = None
-        self._woken.set()
+        elif self._sees(uri, self.who):
+            self._news[uri] = None
+            self._woken.set()
 
 
 async def _end_at(expires: float | None, handler: ListenHandler) -> None:
