@@ -5,7 +5,7 @@ A case:
     state, config, host         parts of what inspect shows; restarts, mounts, and the names of networks it joined.
     events                      "kill 15" is an event with its signal, "die 1" one with its exit code; a second apart.
     log                         its last lines; log_before: lines that many others follow.
-    others, networks, image, image_gone, log_unreadable, tag_moved, usage, throttled    as in Facts.
+    others, networks, namespace, image, image_gone, log_unreadable, tag_moved, usage, throttled    as in Facts.
 The text "null" stands for null, which TOML does not have.
 """
 
@@ -74,6 +74,7 @@ def facts_of(case: Mapping[str, Any]) -> Facts:
         tag_moved=case.get("tag_moved", False),
         others=case.get("others", ()),
         networks=case.get("networks", ()),
+        namespace=case.get("namespace"),
         architecture="amd64",
     )
 

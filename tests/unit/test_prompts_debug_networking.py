@@ -355,6 +355,23 @@ def test_what_the_log_looks_for_in_vain_is_the_first_hint(
     assert line.decode().strip() not in " ".join([data["about"], *data["shown"], *data["steps"]])
 
 
+@pytest.mark.parametrize(
+    ("line", "advice"),
+    [
+        ("bad address 'store'", "Compare that name with those of the containers"),
+        ("connect ECONNREFUSED 10.9.0.3:5432", "Compare the address and port in the log's lines"),
+    ],
+)
+def test_what_only_the_log_tells_comes_with_advice_and_is_shown_once(
+    ask: Ask, engine: FakeEngine, line: str, advice: str
+) -> None:
+    engine.on("GET", "/containers/json", rows("web"))
+    data = ask(container(networks=IN_ONE), log=f"{line}\n".encode() * 3)
+    assert data["steps"][0].startswith(advice)
+    assert "Nothing that the engine tells is wrong" not in " ".join(data["shown"])
+    assert facts(data, "Lines of web's log") == line
+
+
 def test_of_services_with_the_same_name_that_of_its_own_project_is_meant(ask: Ask, engine: FakeEngine) -> None:
     labels = {"com.docker.compose.service": "store", "com.docker.compose.project": "shop"}
     serve(engine, container("db", IN_TWO), container("owner", IN_TWO))

@@ -283,6 +283,18 @@ def test_the_words_of_podman_are_understood(engine: FakeEngine, run: Run) -> Non
     assert "image: shop" in text_of(data, "State")
 
 
+def test_the_container_whose_network_it_shares_is_looked_at(engine: FakeEngine, run: Run) -> None:
+    other = "c" * 64
+    serve(engine, ALL | {"State": RUNNING, "HostConfig": {"NetworkMode": f"container:{other}"}})
+    later = {"Running": True, "StartedAt": "2026-01-31T12:30:00Z"}
+    engine.on("GET", f"/containers/{other}/json", {"Id": other, "Name": "/vpn", "State": later})
+    data = plan(run)
+    assert "vpn was started after it" in data["shown"][0]
+    assert "docker_restart_container" in data["steps"][0]
+    engine.on("GET", f"/containers/{other}/json", {"message": "No such container"}, status=404)
+    assert "vpn" not in data_of(run("troubleshoot_container", kind=Kind.PROMPT, container_id="web"))["shown"][0]
+
+
 def test_progress_is_told(engine: FakeEngine, run: Run) -> None:
     serve(engine)
     told: list[str] = []

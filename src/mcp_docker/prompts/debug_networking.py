@@ -35,11 +35,15 @@ class DebugNetworking(Prompt, shows=("docker_inspect_container",)):
         outcomes = {} if not_tried else ports.tried(ctx, open_ports)
         if log.refused(lines):
             guess.append(
-                Cause(f"Connections of {it.name} were refused, by its log: nothing listened at that address and port.")
+                Cause(
+                    f"Connections of {it.name} were refused, by its log: nothing listened at that address and port.",
+                    "Compare the address and port in the log's lines above with what should listen there: inside a "
+                    "network that is a container's own port, on 0.0.0.0, and localhost is the container itself.",
+                )
             )
         found = _causes(ctx, it, peer, sought, outcomes, asked=self.peer_id is not None)
         shown = [cause.text for cause in (*guess, *found)]
-        if not any(cause.remedy for cause in found):
+        if not any(cause.remedy for cause in (*guess, *found)):
             shown.append(
                 "Nothing that the engine tells is wrong: look at the program itself, and at the host's firewall."
             )
@@ -49,7 +53,7 @@ class DebugNetworking(Prompt, shows=("docker_inspect_container",)):
             about=_about(it, peer),
             shown=shown,
             facts=_facts(it, peer, lines, outcomes),
-            steps=_steps(ctx, it, found),
+            steps=_steps(ctx, it, [*found, *guess]),
         )
 
     def _peer(self, ctx: Context, it: Side, sought: Sequence[str]) -> tuple[Side | None, list[Cause]]:
@@ -65,7 +69,11 @@ class DebugNetworking(Prompt, shows=("docker_inspect_container",)):
                 guess = Cause(f"{it.name} looks in vain for a name of {name_of(other)}, by its log.")
                 return side(ctx, other), [guess]
         return None, [
-            Cause(f"{it.name} looks in vain for a name that no container here has, by its log: it is in the facts.")
+            Cause(
+                f"{it.name} looks in vain for a name that no container here has, by its log: it is in the facts.",
+                "Compare that name with those of the containers in its networks above, letter by letter; for a name of "
+                "the outside, check the name servers of the host.",
+            )
         ]
 
 

@@ -65,7 +65,7 @@ def _sources(ctx: Context, found: dict[str, Any]) -> list[Callable[[Context, dic
     chosen = [gather for tool, gather in sources.items() if tool in ctx.tools]
     if "docker_container_stats" in ctx.tools and state.get("Running") and not state.get("Restarting"):
         chosen.append(_use)
-    return [*chosen, _mounts]
+    return [*chosen, _mounts, _namespace]
 
 
 def _log(ctx: Context, found: dict[str, Any]) -> Gathered:
@@ -102,6 +102,13 @@ def _others(ctx: Context, found: dict[str, Any]) -> Gathered:  # noqa: ARG001 - 
 
 def _networks(ctx: Context, found: dict[str, Any]) -> Gathered:  # noqa: ARG001 - all are asked alike
     return {"networks": ctx.engine.docker.networks()}
+
+
+def _namespace(ctx: Context, found: dict[str, Any]) -> Gathered:
+    mode, _, other = str((found.get("HostConfig") or {}).get("NetworkMode") or "").partition(":")
+    if mode != "container" or not other:
+        return {}
+    return {"namespace": _optional(lambda: ctx.engine.docker.inspect_container(other))}
 
 
 def _use(ctx: Context, found: dict[str, Any]) -> Gathered:

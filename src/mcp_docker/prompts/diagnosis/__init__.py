@@ -17,7 +17,6 @@ _EXPLAINED_BY_LOG = {
     Cause.PROBE_TIMEOUT,
     Cause.PROBE_ANSWERED,
     Cause.UNHEALTHY,
-    Cause.ABORTED,
     Cause.PAUSED,
 }
 """What is certain, and may have a reason that the program tells."""

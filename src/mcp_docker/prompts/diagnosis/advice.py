@@ -40,11 +40,11 @@ _LOOK_IN = "Look into the image without starting its program: {create} with comm
 _STEPS: Mapping[tuple[Cause, ...], tuple[str, ...]] = {
     (Cause.NOT_STARTED,): ("Start it: {start}. What the engine answers then is the cause, if it fails.",),
     (Cause.MOUNT_SOURCE_MISSING,): (
-        "Compare the sources of the mounts below with what is on the host; a person creates what is missing there.",
+        "Compare the sources of the mounts above with what is on the host; a person creates what is missing there.",
         "Then {start}.",
     ),
     (Cause.COMMAND_MISSING,): (
-        "Compare entrypoint and command below with what the image has ({image}): is the name misspelt, the path wrong, "
+        "Compare entrypoint and command above with what the image has ({image}): is the name misspelt, the path wrong, "
         "or the whole command line given as one word?",
         _ANEW + "the right command, or with an image that has the program.",
     ),
@@ -86,7 +86,7 @@ _STEPS: Mapping[tuple[Cause, ...], tuple[str, ...]] = {
         "If that container was made anew, this one has to be, too, since it is tied to the old id.",
     ),
     (Cause.MOUNT_KIND, Cause.IS_A_DIRECTORY): (
-        "Check the mounts below: a person looks whether each source on the host is the file that is meant. An empty "
+        "Check the mounts above: a person looks whether each source on the host is the file that is meant. An empty "
         "directory there was made by the engine, since the file did not exist.",
         "Put the file there (after removing the empty directory), and make the container anew.",
     ),
@@ -106,9 +106,9 @@ _STEPS: Mapping[tuple[Cause, ...], tuple[str, ...]] = {
     (Cause.FIREWALL,): ("A person restarts the engine, which writes its rules anew, or looks who deleted them.",),
     (Cause.IMAGE_DAMAGED, Cause.IMAGE_GONE): (
         "The container can mostly still be started and read, but not be made anew from this image: {start}.",
-        "Get the image again under the name below ({pull}, {build}) and make the container anew from it.",
+        "Get the image again under the name above ({pull}, {build}) and make the container anew from it.",
     ),
-    (Cause.START_FAILED,): ("Act on the engine's error below, which is the whole account of it.",),
+    (Cause.START_FAILED,): ("Act on the engine's error above, which is the whole account of it.",),
     (Cause.OUT_OF_MEMORY, Cause.CHILD_OUT_OF_MEMORY, Cause.MEMORY_NEARLY_FULL): (
         "Find out whether it needs that much or leaks: {stats} while it runs; the log before the end: {logs}.",
         "Bound the program itself below the limit, where it can be (-Xmx, --max-old-space-size, workers, caches).",
@@ -143,7 +143,7 @@ _STEPS: Mapping[tuple[Cause, ...], tuple[str, ...]] = {
         "made for newer processors; a bus error also from a /dev/shm that is too small (--shm-size).",
     ),
     (Cause.RESTART_LOOP, Cause.GAVE_UP, Cause.PROGRAM_FAILED, Cause.STACK_TRACE): (
-        "Read the program's own account: the log below, and more with {logs}. The first error of a run is mostly the "
+        "Read the program's own account: the log above, and more with {logs}. The first error of a run is mostly the "
         "cause, and the last its consequence.",
         "Compare its command, environment and mounts with what that error asks for: {inspect}.",
     ),
@@ -190,7 +190,7 @@ _STEPS: Mapping[tuple[Cause, ...], tuple[str, ...]] = {
     ),
     (Cause.PROGRAM_MEMORY,): (
         "Compare the program's own setting (-Xmx, --max-old-space-size, memory_limit) with the container's limit "
-        "below, and raise the smaller one.",
+        "above, and raise the smaller one.",
     ),
     (Cause.PORT_IN_USE,): (
         "Two programs in one network namespace want that port: look for a second process in the container, another "
@@ -211,7 +211,7 @@ _STEPS: Mapping[tuple[Cause, ...], tuple[str, ...]] = {
         "Change the owner of what is mounted, or the user: " + _ANEW[0].lower() + _ANEW[1:] + "the user that owns it.",
     ),
     (Cause.VARIABLE_MISSING,): (
-        "Compare the name in the log with the names below, letter by letter.",
+        "Compare the name in the log with the names above, letter by letter.",
         _ANEW + "it in environment. Ask a person for the value if it is a secret.",
     ),
     (Cause.CERTIFICATE,): (
@@ -222,12 +222,20 @@ _STEPS: Mapping[tuple[Cause, ...], tuple[str, ...]] = {
         "Compare user and database name with what the other service was set up with. A database takes its password "
         "from the environment only when its volume is empty: a changed one has no effect on an old volume.",
     ),
+    (Cause.DATABASE_LACKS,): (
+        "See whether its set-up or migration has run, and against this database: {logs}.",
+        "A database makes users and databases from its environment only when its volume is empty.",
+    ),
+    (Cause.WORKER_TIMEOUT,): (
+        "See what a worker waits for or computes so long: {stats}; {logs}.",
+        "If the work does take that long: a longer timeout of the program's own, or more workers.",
+    ),
     (Cause.NO_TERMINAL,): (_ANEW + "a terminal (tty), or run it without the option that asks for one.",),
     (Cause.SHELL_COMMAND_MISSING,): (
         "Install the command that the log names when the image is built ({build}), or write its full path.",
     ),
     (Cause.BAD_OPTION,): (
-        "Compare command and entrypoint below with the version of the program in the image: {image}.",
+        "Compare command and entrypoint above with the version of the program in the image: {image}.",
         _ANEW + "the right command.",
     ),
     (Cause.BAD_CONFIGURATION,): (
@@ -246,6 +254,10 @@ _STEPS: Mapping[tuple[Cause, ...], tuple[str, ...]] = {
     (Cause.WRONG_NETWORK,): (
         "Connect it to the network of the other one: {connect}. Names are known from then on.",
         "Then see whether it gets there: {follow}.",
+    ),
+    (Cause.NAMESPACE_LEFT,): (
+        "Start it anew, so that it joins the network that the other one has now: {restart}.",
+        "It has to be done after each start of the other one.",
     ),
     (Cause.DEFAULT_BRIDGE,): (
         "Put both into one network of their own ({network_create}; {connect}, and the same for the other): containers "
@@ -288,7 +300,7 @@ _STEPS: Mapping[tuple[Cause, ...], tuple[str, ...]] = {
         "Make the health check ask there; or mend the program, if it does not come up.",
     ),
     (Cause.PROBE_ANSWERED, Cause.UNHEALTHY): (
-        "Read what the probe printed below and what the program wrote at that time: {logs}.",
+        "Read what the probe printed above and what the program wrote at that time: {logs}.",
         "Run the probe by hand: {exec_probe}.",
     ),
     (Cause.HEALTH_STARTING,): ("Wait, and look again: {inspect}. Until then the log tells more: {follow}.",),

@@ -20,6 +20,9 @@ _SIGNALS = {
     11: Cause.SEGMENTATION_FAULT,
     15: Cause.TERMINATED,
 }
+_DEADLY = frozenset({*range(1, 17), *range(24, 28), 29, 30, 31})
+"""Signals that end a program which does nothing about them (signal(7)); the other numbers are its own."""
+
 _NUMBERS = {"SIGKILL": "9", "KILL": "9", "SIGTERM": "15", "TERM": "15"}
 
 
@@ -83,12 +86,13 @@ def _failed(facts: Facts, code: int, signals: set[int]) -> Finding:
         return Finding(Cause.NOT_EXECUTABLE, Weight.LIKELY, "exit code 126, as a shell gives it")
     if code == 127:
         return Finding(Cause.SHELL_COMMAND_MISSING, Weight.STATE, "exit code 127, as a shell gives it")
-    if 128 < code < 160:
-        number = code - 128
+    number = code - 128
+    if number in _DEADLY:
         sent = ", which a call to the engine sent" if number in signals else ""
-        return Finding(
-            _SIGNALS.get(number, Cause.SIGNALLED), Weight.CERTAIN, f"exit code {code} = 128 + signal {number}{sent}"
-        )
+        cause = _SIGNALS.get(number, Cause.SIGNALLED)
+        # a program that aborts has mostly said why
+        sure = Weight.STATE if cause is Cause.ABORTED else Weight.CERTAIN
+        return Finding(cause, sure, f"exit code {code} = 128 + signal {number}{sent}")
     if code == 255 and not facts.said and not _remembered(facts):
         return Finding(Cause.ENGINE_RESTARTED, Weight.POSSIBLE, "exit code 255, and no event of its end")
     ran = f" after {_seconds(facts.run_seconds)}" if facts.run_seconds is not None else ""

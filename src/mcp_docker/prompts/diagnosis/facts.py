@@ -41,6 +41,7 @@ class Facts:
         tag_moved: the name of its image names another one now.
         others: all containers, as the list shows them.
         networks: all networks, as the list shows them.
+        namespace: the container whose network it shares, as inspect shows it.
         architecture: the engine's.
         missing: how many sources of its bind mounts are not on this machine.
     """
@@ -56,6 +57,7 @@ class Facts:
     tag_moved: bool = False
     others: Sequence[Mapping[str, Any]] = ()
     networks: Sequence[Mapping[str, Any]] = ()
+    namespace: Mapping[str, Any] | None = None
     architecture: str = ""
     missing: int = 0
     log_unreadable: bool = False

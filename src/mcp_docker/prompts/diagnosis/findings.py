@@ -91,11 +91,15 @@ class Cause(Enum):
     VARIABLE_MISSING = "An environment variable that it needs is missing or empty"
     MODULE_MISSING = "A module or class that the program needs is not in the image"
     CERTIFICATE = "It does not trust a certificate, or the certificate is not valid"
-    LOGIN_REFUSED = "Another service refuses its user name or password"
+    LOGIN_REFUSED = (
+        "A user name or password is refused: by a service that it uses, or, if it is a server, by itself to another"
+    )
+    DATABASE_LACKS = "A table, user or database that is asked for is not in the database"
+    WORKER_TIMEOUT = "A worker process of it does not answer in time, and its main process ends it"
     NO_TERMINAL = "It needs a terminal and has none"
     SHELL_COMMAND_MISSING = "A command in its script is not in the image"
     BAD_OPTION = "It does not understand its command line"
-    BAD_CONFIGURATION = "It can't make sense of its configuration"
+    BAD_CONFIGURATION = "It can't make sense of its configuration, or of a script"
     MISSING_FILE = "A file that it needs is not there"
     STACK_TRACE = "An error that the program does not handle ended it"
 
@@ -103,6 +107,7 @@ class Cause(Enum):
     PEER_DOWN = "A container that it needs does not run"
     WRONG_NETWORK = "A container that it needs is in another network"
     DEFAULT_BRIDGE = "It looks for a container by name in the default bridge network, which has no names"
+    NAMESPACE_LEFT = "It is in the network of a former run of another container, which has been started again since"
     NO_NETWORK = "It has no network at all"
     INTERNAL_NETWORK = "It reaches for the outside from an internal network"
     HOST_NAME = "host.docker.internal is not known in it"

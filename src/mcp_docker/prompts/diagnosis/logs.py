@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mcp_docker.prompts.diagnosis.facts import Facts
 from mcp_docker.prompts.diagnosis.findings import Cause, Finding, Weight
@@ -15,6 +15,12 @@ _LINE = 400
 """Characters of each end of a line that are looked at: the patterns are to be fast on any line."""
 
 _CHATTER = re.compile(r"\b(info|debug|trace|notice)\b", re.IGNORECASE)
+_CLIENTS = frozenset({Cause.LOGIN_REFUSED, Cause.DATABASE_LACKS})
+"""What a server that is well writes, too, of those that use it."""
+
+_REQUEST = re.compile(r"\bclient: |\"(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS) /")
+"""A server's line about what somebody asked it for."""
+
 _GRAVE = re.compile(r"\b(error|fatal|critical|panic|emerg|failed|exception)\b", re.IGNORECASE)
 
 
@@ -48,12 +54,14 @@ def matches(facts: Facts) -> list[Match]:
     """The causes that the last lines of the log speak of, the most specific first; of each, its last line."""
     lines = _last(facts, NEAR if facts.running else FAR)
     found: dict[Cause, Match] = {}
+    taken: set[int] = set()
     for cause, pattern in SAID:
         expression = re.compile(pattern, re.IGNORECASE)
-        said = [at for at, line in enumerate(lines) if expression.search(line)]
-        if said and cause not in found:
+        said = [at for at, line in enumerate(lines) if at not in taken and expression.search(line)]
+        taken |= {*said}
+        if said:
             last = lines[said[-1]]
-            chatter = bool(_CHATTER.search(last[:80])) and not _GRAVE.search(last)
+            chatter = (bool(_CHATTER.search(last[:80])) and not _GRAVE.search(last)) or bool(_REQUEST.search(last))
             few = "\n".join(lines[at] for at in said[-FEW:])
             found[cause] = Match(cause, last, few, len(lines) - 1 - said[-1], chatter)
     return list(found.values())
@@ -78,6 +86,8 @@ def weight(facts: Facts, match: Match) -> Weight:
     """How much a line says: less where others follow it, and where the program goes on."""
     if match.chatter or match.after >= NEAR:
         return Weight.POSSIBLE
+    if facts.running and match.cause in _CLIENTS:
+        return Weight.POSSIBLE
     if facts.exit_code == 0 and not facts.running and not facts.restarting:
         return Weight.POSSIBLE
     return Weight.LIKELY
@@ -85,7 +95,12 @@ def weight(facts: Facts, match: Match) -> Weight:
 
 def plain(facts: Facts, match: Match) -> Iterator[Finding]:
     """What a line means, with what the configuration adds to it."""
-    yield Finding(match.cause, weight(facts, match), _detail(facts, match))
+    cause, detail = match.cause, _detail(facts, match)
+    if cause is Cause.READ_ONLY and not detail and "readonly" in match.line.lower():
+        # SQLite says so of a file, too, that belongs to another user
+        cause = Cause.ACCESS_DENIED
+        detail = _detail(facts, replace(match, cause=cause))
+    yield Finding(cause, weight(facts, match), detail)
 
 
 def _detail(facts: Facts, match: Match) -> str:

@@ -5,10 +5,11 @@ from mcp_docker.prompts.diagnosis.findings import Cause
 _FAILED = r"(can'?t|cannot|could ?n[o']t|unable to|failed to)"
 _VARIABLE = r"(?-i:[A-Z][A-Z0-9]*_[A-Z0-9_]+)"
 _UNSET = r"(not (set|defined|found|provided)|unset|missing|required|undefined|empty|must be (set|specified|provided))"
+_LOW = r":(\d{1,2}|[1-9]\d\d|10[01]\d|102[0-3])\b"
 _EXECUTED = r"^(exec \S+: |.*standard_init_linux|.*exec container process|.*exec user process).*"
 
 SAID: tuple[tuple[Cause, str], ...] = (
-    (Cause.READ_ONLY, r"read-only file ?system|\berofs\b"),
+    (Cause.READ_ONLY, r"read-only file ?system|\berofs\b|readonly database"),
     (Cause.WATCHES_USED_UP, r"inotify.*(no space left|too many|limit)|system limit for number of file watchers"),
     (Cause.DISK_FULL, r"no space left on device|\benospc\b|disk quota exceeded|disk is full|no space available"),
     (
@@ -19,19 +20,21 @@ SAID: tuple[tuple[Cause, str], ...] = (
     (Cause.FILES_USED_UP, r"too many open files|no file descriptors available|\bemfile\b|file descriptors? limit"),
     (
         Cause.PROGRAM_MEMORY,
-        r"cannot allocate memory|\benomem\b|outofmemoryerror|javascript heap out of memory|std::bad_alloc|memoryerror"
-        r"|out of memory|allowed memory size of",
+        r"(?<!lock memory: )cannot allocate memory|\benomem\b|outofmemoryerror|javascript heap out of memory"
+        r"|std::bad_alloc|memoryerror|(?<!perhaps )out of memory|allowed memory size of"
+        r"|could not reserve enough space for|insufficient memory for",
     ),
     (
         Cause.SHARED_LIBRARY,
         r"error (while )?loading shared librar|cannot open shared object|version `?\S+' not found|error relocating"
-        r"|symbol not found|undefined symbol",
+        r"|symbol not found|undefined symbol|icu package|required library \S+ could not be found"
+        r"|must install or update \.net",
     ),
     (
         Cause.LINE_ENDINGS,
         r"\r': |\\r': |\^m\b|env: .*\\r|illegal option -\r?$|invalid option -?\r?$|not found\r$|\r: not found",
     ),
-    (Cause.SEGMENTATION_FAULT, r"segmentation fault|\bsigsegv\b"),
+    (Cause.SEGMENTATION_FAULT, r"segmentation fault|\bsigsegv\b(?!: segmentation violation)"),
     (Cause.ILLEGAL_INSTRUCTION, r"illegal instruction|\bsigill\b|cpu does not support"),
     (Cause.EXEC_FORMAT, r"exec format error|cannot execute binary file"),
     (
@@ -41,16 +44,23 @@ SAID: tuple[tuple[Cause, str], ...] = (
     ),
     (
         Cause.STALE_LOCK,
-        r"(lock|pid) ?file .*(exists|found|held|stale|in use)|already running|another instance|database is locked"
-        rf"|{_FAILED} (acquire|obtain|get|create)\b.*\block",
+        r"(lock|pid) ?file .*(exists|found|held|stale|in use)|already running|another instance|already have another"
+        r"|database is locked"
+        rf"|{_FAILED} (lock (?!memory)|(acquire|obtain|get|create)\b.*\block)",
     ),
     (
         Cause.LOW_PORT,
-        r"(bind|listen).*:(\d{1,2}|[1-9]\d\d|10[01]\d|102[0-3])\b.*permission denied|bind: permission denied"
-        r"|(bind|listen).*\(13: permission denied\)",
+        rf"(bind|listen).*{_LOW}.*permission denied|bind: permission denied|(bind|listen).*\(13: permission denied\)"
+        rf"|(bind|listen).*permission denied.*{_LOW}|permission denied.*\bbind.*{_LOW}",
     ),
-    (Cause.PORT_IN_USE, r"address (already )?in use|\beaddrinuse\b|port .*\b(already )?(in use|allocated)"),
-    (Cause.RUNS_AS_ROOT, r"(must|can|should)(not|n't| not) be run as (the )?.?(root|super)|as root without"),
+    (
+        Cause.PORT_IN_USE,
+        r"address (already )?in use|connection in use: \(|\beaddrinuse\b|port .*\b(already )?(in use|allocated)",
+    ),
+    (
+        Cause.RUNS_AS_ROOT,
+        r"(must|can|should)(not|n't| not) be run as (the )?.?(root|super)|as root without|\"root\" execution",
+    ),
     (
         Cause.VARIABLE_MISSING,
         rf"env(ironment)?[ _-]?var.*{_UNSET}|(missing|required|undefined|unset)\b.*\benv(ironment)?([ _-]?var|\b)"
@@ -63,17 +73,20 @@ SAID: tuple[tuple[Cause, str], ...] = (
         Cause.MODULE_MISSING,
         r"modulenotfounderror|no module named|cannot find (module|package)|err_module_not_found|classnotfoundexception"
         r"|noclassdeffounderror|could not find or load main class|cannot load such file|importerror"
-        r"|class .*not found|can't locate \S+ in @inc|could not load file or assembly",
+        r"|gemnotfound|in any of the (gem )?sources|class .*not found|can't locate \S+ in @inc"
+        r"|could not load file or assembly",
     ),
     (
         Cause.CERTIFICATE,
         r"certificate.*(verify failed|expired|unknown|not trusted|invalid|signed)|x509:|self[- ]signed certificate"
-        r"|unable to get local issuer|pkix path|tls: (failed|handshake|bad)|ssl.*(verify|handshake).*fail",
+        r"|no server certificate|unable to get local issuer|pkix path|tls: (failed|handshake|bad)"
+        r"|ssl.*(verify|handshake).*fail",
     ),
     (
         Cause.LOGIN_REFUSED,
         r"authentication failed|access denied for user|invalid (username|password|credentials|api key)|wrongpass"
-        r"|noauth|login failed|\b401 unauthorized|no pg_hba\.conf entry|not authorized|incorrect password",
+        r"|noauth|login failed|\b401 unauthorized|login was refused|access_refused"
+        r"|no pg_hba\.conf entry|not authorized|incorrect password",
     ),
     (
         Cause.NAME_UNKNOWN,
@@ -82,11 +95,18 @@ SAID: tuple[tuple[Cause, str], ...] = (
         r"|name does not resolve|nodename nor servname|server misbehaving|host not found|getaddrinfo|failed to lookup"
         r"|name resolution|\bnxdomain\b|unknown mysql server host|dns (lookup|resolution|error)",
     ),
+    (
+        Cause.DATABASE_LACKS,
+        r"\b(relation|role|database|schema|column|table) (['\"`]\S+['\"`] |of relation .*)?(does not|doesn't) exist"
+        r"|no such (table|column)|unknown (database|column) ['\"`]|table \S+ doesn't exist",
+    ),
+    (Cause.WORKER_TIMEOUT, r"\bworker (timeout|.*failed to check in)|\bharakiri\b|execution timed out \("),
     (Cause.UNREACHABLE, r"(network|host)( is)? unreachable|no route to host|\be(net|host)unreach\b"),
     (
         Cause.REFUSED,
-        r"connection ?refused|\beconnrefused\b|can'?t connect to|could not connect|unable to connect|actively refused"
-        r"|failed to connect|error connecting to|cannot connect to",
+        r"connection ?refused|connection to \S+ refused|connection to .* could not be established|\beconnrefused\b"
+        r"|can'?t connect to(?! \()|could not connect|unable to connect|actively refused"
+        r"|can't reach|failed to connect|error connecting to|cannot connect to",
     ),
     (
         Cause.TIMED_OUT,
@@ -96,9 +116,14 @@ SAID: tuple[tuple[Cause, str], ...] = (
     (Cause.IS_A_DIRECTORY, r"is a directory|\beisdir\b|isadirectoryerror"),
     (
         Cause.NOT_PERMITTED,
-        r"operation not permitted|\beperm\b|capabilit(y|ies)|must be (run as )?(root|superuser)|requires root",
+        r"operation not permitted|\beperm\b|capabilit(y|ies)|must be (run as )?(root|superuser)|requires root"
+        r"|\bmlock|lock memory",
     ),
-    (Cause.ACCESS_DENIED, r"permission denied|\beacces\b|access is denied|accessdenied|not writable"),
+    (
+        Cause.ACCESS_DENIED,
+        r"permission denied|\beacces\b|access is denied|accessdenied|not writable|cannot write to"
+        r"|(invalid|wrong|bad|insecure) (permissions|ownership)|has wrong ownership|permissions \S+ .*too open",
+    ),
     (Cause.NO_TERMINAL, r"not a (tty|terminal)|no controlling terminal|inappropriate ioctl"),
     (
         Cause.SHELL_COMMAND_MISSING,
@@ -113,21 +138,29 @@ SAID: tuple[tuple[Cause, str], ...] = (
     (
         Cause.BAD_OPTION,
         r"(unrecogni[sz]ed|unknown|invalid|illegal|unexpected) (command|option|flag|argument|parameter)"
+        r"|could not create the java virtual machine|maximum heap( size)?$|missing script:"
         r"|flag provided but|no such (option|command)|^usage: |too (few|many) arguments|arguments? (are|is) required",
     ),
     (
         Cause.BAD_CONFIGURATION,
-        r"syntax ?error|unknown directive|pars(e|er|ing) (error|fail)|(error|fail\w*|could not|cannot) (in |to )?pars"
-        r"|\[emerg\]|invalid (config|value|json|yaml|url|port|setting|syntax)|bad config|config\S* (error|is invalid)"
-        r"|(error|invalid|problem)\b.*\bconfig|yaml\S*error|jsondecodeerror|toml\S*error|malformed|unexpected token",
+        r"syntax error|syntaxerror: .*json|(unknown|bad) directive|config file error|improperlyconfigured"
+        r"|pars(e|er|ing) (error|fail)|(error|fail\w*|could not|cannot) (in |to )?pars"
+        r"|\[emerg\]|(?<!syntaxerror: )invalid (config|value|json|yaml|url|port|setting|syntax)"
+        r"|bad config|config\S* (error|is invalid)|(error|invalid|problem)\b.*\bconfig|yaml\S*error"
+        r"|jsondecodeerror|toml\S*error|malformed|unexpected token.*json"
+        rf"|{_FAILED} (configure|validate)\b|validation errors? for \w*(config|settings)",
     ),
 )
 
 LANGUAGES: tuple[tuple[str, str], ...] = (
-    ("Python", r"^\s*traceback \(most recent call last\)"),
+    ("Python", r"^\s*traceback \(most recent call last\)|^\s+file \".*\", line \d+"),
     ("Java", r"^exception in thread|^caused by: \S+(exception|error)|^\s+at [\w$.<>]+\([\w$]+\.(java|kt|scala):\d+\)"),
-    ("JavaScript", r"^\s+at .*\.(m?js|cjs|ts):\d+:\d+|^node:internal|^\s*throw err|unhandled ?promise ?rejection"),
-    ("Go", r"^panic: |^goroutine \d+ \[|^fatal error: "),
+    (
+        "JavaScript",
+        r"^\s+at .*\.(m?js|cjs|ts):\d+:\d+|(^|[ (])node:internal|^\s*throw err"
+        r"|unhandled ?promise ?rejection",
+    ),
+    ("Go", r"^panic: |^goroutine \d+ \[|(?-i:^fatal error: )"),
     ("Rust", r"^thread '.*' .*panicked at"),
     (".NET", r"^unhandled exception|^\s+at .* in .*\.cs:line \d+"),
     ("Ruby", r"\.rb:\d+:in [`']"),

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from mcp_docker.prompts.diagnosis.facts import Facts
+from mcp_docker.prompts.diagnosis.facts import Facts, moment
 from mcp_docker.prompts.diagnosis.findings import Cause, Finding, Weight
 from mcp_docker.prompts.diagnosis.starts import size
 
@@ -13,6 +13,10 @@ THROTTLED_SHARE = 0.25
 MANY_PORTS = 65_536
 
 _MISSING = r"not found|no such file or directory|executable file|permission denied"
+_NO_COMMAND = r"^\S*sh: .*: (command )?not found$"
+_OTHER_MODES = re.compile(r"$|none|host|container:|ns:|slirp4netns|pasta|private")
+"""Network modes that join no network."""
+
 _REFUSED = r"connection refused|econnrefused|can't connect|could not connect|failed to connect|couldn't connect"
 _ANSWERED = (
     r"http/\d\S* [45]\d\d|returned error: ?[45]\d\d|server returned error|status(code)?[ :=]+[45]\d\d|\b50[0-4]\b"
@@ -21,7 +25,10 @@ _LOOPBACK = r"(?:127\.0\.0\.1|localhost|\[::1\])"
 _LISTENING = r"listen|running (?:on|at)|serving|started|bound|accepting|ready|available|server (?:at|on)"
 _OPTION = r"(?:^|\s)(?:-p|--port|--listen|--bind|-l|--addr|--address|--http-port)[ =](?:[\w.\[\]*]*:)?(\d{2,5})\b"
 _BINDING = r"(?:^|\s)(?:-p|-l|-b|-H|--(?:port|listen|bind|addr|address|host))"
-_SAID_PORT = rf"(?:{_LISTENING}).*?(?:port[ =:]+|:)(\d{{2,5}})\b"
+_ADDRESSES = r"^\W*(?:local|(?:on your )?network):\s+http"
+"""Addresses in a table, as servers of web frameworks print them: that one is local says nothing of others."""
+
+_SAID_PORT = rf"(?:{_LISTENING}|{_ADDRESSES}).*?(?:port[ =:]+|:)(\d{{2,5}})\b"
 
 
 def running(facts: Facts) -> Iterator[Finding]:
@@ -34,9 +41,23 @@ def running(facts: Facts) -> Iterator[Finding]:
         return
     if facts.state.get("Paused"):
         yield Finding(Cause.PAUSED, Weight.CERTAIN)
+    yield from _namespace(facts)
     yield from _health(facts)
     yield from _limits(facts)
     yield from _ports(facts)
+
+
+def _namespace(facts: Facts) -> Iterator[Finding]:
+    """Whether it is cut off: an engine makes a network namespace with each start, and drops it at the end."""
+    if facts.namespace is not None:
+        state = facts.namespace.get("State") or {}
+        theirs, name = moment(state.get("StartedAt")), str(facts.namespace.get("Name") or "").lstrip("/")
+        if not state.get("Running"):
+            yield Finding(Cause.NAMESPACE_GONE, Weight.LIKELY, f"{name} is {state.get('Status') or 'not running'}")
+        elif theirs and facts.started and theirs > facts.started:
+            yield Finding(Cause.NAMESPACE_LEFT, Weight.LIKELY, f"{name} was started after it")
+    elif facts.networks and not facts.networks_joined and not _OTHER_MODES.match(facts.network_mode):
+        yield Finding(Cause.NO_NETWORK, Weight.LIKELY, "it was disconnected from all of its networks")
 
 
 def _health(facts: Facts) -> Iterator[Finding]:
@@ -58,7 +79,7 @@ def _probe(probe: Mapping[str, Any]) -> Cause:
     code, output = probe.get("ExitCode"), str(probe.get("Output") or "").lower()
     if "exceeded timeout" in output or "timed out" in output:
         return Cause.PROBE_TIMEOUT
-    if code in (126, 127) or (code == -1 and re.search(_MISSING, output)):
+    if code in (126, 127) or (code == -1 and re.search(_MISSING, output)) or re.search(_NO_COMMAND, output):
         return Cause.PROBE_MISSING
     if re.search(_REFUSED, output):
         return Cause.PROBE_REFUSED
@@ -101,12 +122,15 @@ def _ports(facts: Facts) -> Iterator[Finding]:
         yield Finding(Cause.PORTS_WITHOUT_NETWORK, Weight.LIKELY, f"network mode {mode}")
         return
     command = " ".join(facts.command)
-    lines = [line for line in facts.said if re.search(_LISTENING, line, re.IGNORECASE)]
-    local = any(re.search(rf"(?:{_LISTENING}).*{_LOOPBACK}", line, re.IGNORECASE) for line in lines)
-    local = local or bool(re.search(rf"{_BINDING}[ =]{_LOOPBACK}", command))
+    lines = [line for line in facts.said if re.search(rf"{_LISTENING}|{_ADDRESSES}", line, re.IGNORECASE)]
+    local = [found[0] for line in lines if (found := re.search(rf"(?:{_LISTENING}).*{_LOOPBACK}", line, re.IGNORECASE))]
+    local += [found[0] for found in (re.search(rf"{_BINDING}[ =]{_LOOPBACK}", command),) if found]
     if local and not any(re.search(r"\b0\.0\.0\.0\b|\[::\]|\*:\d", text) for text in (*lines, command)):
-        yield Finding(Cause.LISTENS_LOCALLY, Weight.LIKELY, f"published is {_numbers(set(facts.published))}")
-        return
+        # a name is what a program says to people, too, when it listens everywhere
+        sure = Weight.POSSIBLE if all(text.lower().endswith("localhost") for text in local) else Weight.LIKELY
+        yield Finding(Cause.LISTENS_LOCALLY, sure, f"published is {_numbers(set(facts.published))}")
+        if sure is Weight.LIKELY:
+            return
     heard = _heard(lines, command)
     if heard and not heard & set(facts.published):
         yield Finding(

@@ -41,7 +41,9 @@ def trouble(ctx: Context, container_id: str) -> list[str]:
     except APIError:
         # the log may be kept elsewhere, and is not what was asked for
         return []
-    return [line.text[:LINE_CHARACTERS] for line in lines if _TROUBLE.search(line.text)][-MOST_LINES:]
+    told = [line.text[:LINE_CHARACTERS] for line in reversed(lines) if _TROUBLE.search(line.text)]
+    # who tries again and again says the same
+    return list(dict.fromkeys(told))[:MOST_LINES][::-1]
 
 
 def refused(lines: list[str]) -> bool:
