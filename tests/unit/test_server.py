@@ -284,6 +284,34 @@ async def test_who_ends_the_last_subscription_keeps_nothing_open_at_the_engine(t
                     await anyio.to_thread.run_sync(thread.join)
 
 
+async def test_a_caller_has_so_many_followed_over_all_its_clients(
+    told: Told,  # noqa: ARG001
+    engine: FakeEngine,
+    mode: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(subscriptions, "MOST_FOLLOWED", 1)
+    engine.on("GET", "/containers/other/json", {"Id": "f" * 64, "Name": "/other"})
+    other = "container://logs/other"
+    async with joined(mode) as client:
+        if mode == LEGACY:
+            await client.subscribe_resource(WEB)
+            await client.subscribe_resource(f"container://logs/{ID}")
+            with pytest.raises(MCPError, match="followed for you, the most"):
+                await client.subscribe_resource(other)
+            return
+        async with client.listen(resource_subscriptions=[WEB]), client.listen(resource_subscriptions=[other]) as second:
+            assert second.honored.resource_subscriptions is None
+
+
+async def test_a_list_that_comes_whole_takes_no_cursor(engine: FakeEngine, mode: str) -> None:  # noqa: ARG001
+    async with joined(mode) as client:
+        for listed in (client.list_tools, client.list_prompts, client.list_resource_templates):
+            with pytest.raises(MCPError, match="no pages") as caught:
+                await listed(cursor="x")
+            assert caught.value.error.code == types.INVALID_PARAMS
+
+
 async def test_one_caller_leaves_streams_for_others(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ARG001
     monkeypatch.setattr(subscriptions, "MOST_OF_A_CALLER", 1)
     callers = ["one", "one", "other"]

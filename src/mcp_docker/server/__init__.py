@@ -24,7 +24,7 @@ from mcp_docker.pipeline import Call, Pipeline, Result
 from mcp_docker.registry import Hidden
 from mcp_docker.server.reading import Reading
 from mcp_docker.server.subscriptions import Subscriptions
-from mcp_docker.server.wire import COMPLETE, RequestContext, Who, is_modern, progress_of
+from mcp_docker.server.wire import COMPLETE, RequestContext, Who, is_modern, progress_of, whole
 
 # longer than an answer may take: one that comes too late is told so in words
 STATE_SECONDS = 3_600.0
@@ -49,7 +49,8 @@ def build(pipeline: Pipeline, who: Who = local, keys: Sequence[bytes] = ()) -> "
     """
     listings: dict[str, Any] = json.loads((files("mcp_docker") / "schemas.json").read_text(encoding="utf-8"))
 
-    async def list_tools(context: RequestContext, _params: Any) -> Any:
+    async def list_tools(context: RequestContext, params: types.PaginatedRequestParams | None) -> Any:
+        whole(params)
         return {"tools": [listings[name] for name in pipeline.registry.visible(who(context))], **COMPLETE}
 
     async def call_tool(context: RequestContext, params: types.CallToolRequestParams) -> Any:

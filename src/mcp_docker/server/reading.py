@@ -13,7 +13,7 @@ from mcp_docker.pipeline import Call, Pipeline
 from mcp_docker.prompt import Prompt
 from mcp_docker.resource import Resource
 from mcp_docker.server.subscriptions import Subscriptions
-from mcp_docker.server.wire import COMPLETE, RequestContext, Who, failed, progress_of
+from mcp_docker.server.wire import COMPLETE, RequestContext, Who, failed, progress_of, whole
 from mcp_docker.tool import Kind
 
 _CURSOR = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
@@ -32,8 +32,9 @@ class Reading:
         self._who = who
         self._subscriptions = subscriptions
 
-    async def list_prompts(self, context: RequestContext, _params: Any) -> Any:
+    async def list_prompts(self, context: RequestContext, params: types.PaginatedRequestParams | None) -> Any:
         """prompts/list"""
+        whole(params)
         prompts = self._registry.prompts(self._who(context)).values()
         return {"prompts": [_prompt(prompt) for prompt in prompts], **COMPLETE}
 
@@ -50,8 +51,9 @@ class Reading:
         description = self._registry.prompts(who)[params.name].spec.description
         return {"description": description, "messages": [message], **COMPLETE}
 
-    async def list_templates(self, context: RequestContext, _params: Any) -> Any:
+    async def list_templates(self, context: RequestContext, params: types.PaginatedRequestParams | None) -> Any:
         """resources/templates/list"""
+        whole(params)
         resources = self._registry.resources(self._who(context)).values()
         return {"resourceTemplates": [_template(resource) for resource in resources], **COMPLETE}
 

@@ -2,8 +2,9 @@
 
 import contextlib
 import time
+import weakref
 from collections.abc import AsyncIterator, Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import anyio.abc
@@ -19,13 +20,18 @@ from mcp_docker.caller import Caller
 from mcp_docker.pipeline import Call, Pipeline
 from mcp_docker.server.wire import COMPLETE, RequestContext, Who, failed, is_modern
 from mcp_docker.tool import Kind
-from mcp_docker.watch import Listener, Watch
+from mcp_docker.watch import Watch
+
+if TYPE_CHECKING:
+    from mcp_docker.resource import Watched
 
 MOST_STREAMS = 1_024
 MOST_OF_A_CALLER = 128
 """Streams that one caller can have open, so that others can have some too."""
 MOST_OF_A_CLIENT = 100
 """Resources that one client can subscribe to."""
+MOST_FOLLOWED = 100
+"""Logs and stats that are followed for one caller, over all its clients."""
 STATE = "mcp-docker"
 
 
@@ -51,6 +57,7 @@ class Subscriptions:
         self._watch = Watch(pipeline.engine)
         self._tasks: anyio.abc.TaskGroup | None = None
         self._streams: dict[ListenHandler, str] = {}
+        self._listening: weakref.WeakSet[_Session | _Heard] = weakref.WeakSet()
         self._one = anyio.Lock()
 
     @contextlib.asynccontextmanager
@@ -76,15 +83,14 @@ class Subscriptions:
             raise MCPError(
                 types.INVALID_PARAMS, f"{MOST_OF_A_CLIENT} subscriptions are the most; unsubscribe from others"
             )
-        await self._follow(session.listener, uri, who, context)
-        session.uris.add(uri)
+        await self._follow(session, uri, who, context)
         session.listener.hears_lists(True)
         return COMPLETE
 
     async def unsubscribe(self, context: RequestContext, params: types.UnsubscribeRequestParams) -> Any:
         """resources/unsubscribe; of what was not subscribed to, it changes nothing."""
         session = self._session(context, self._who(context))
-        session.uris.discard(str(params.uri))
+        session.uris.pop(str(params.uri), None)
         session.listener.unfollow(str(params.uri))
         session.listener.hears_lists(bool(session.uris))
         return COMPLETE
@@ -106,6 +112,7 @@ class Subscriptions:
         session: _Session | None = connection.state.get(STATE)
         if session is None:
             session = connection.state[STATE] = _Session(connection, self._watch, who, self._sees)
+            self._listening.add(session)
             connection.exit_stack.callback(session.close)
             if self._tasks is not None:
                 self._tasks.start_soon(session.tell)
@@ -120,20 +127,19 @@ class Subscriptions:
             raise MCPError(types.INTERNAL_ERROR, f"{MOST_OF_A_CALLER} streams of yours are open, the most; end some")
         if len(self._streams) >= MOST_STREAMS:
             raise MCPError(types.INTERNAL_ERROR, f"{MOST_STREAMS} streams are open, the most there can be; try later")
-        heard = _Heard(self._watch)
+        heard = _Heard(self._watch, who)
+        self._listening.add(heard)
         handler = ListenHandler(heard)
         self._streams[handler] = who.key
         try:
-            uris = []
             for uri in list(dict.fromkeys(wanted.resource_subscriptions or []))[:MOST_OF_A_CLIENT]:
                 with contextlib.suppress(MCPError):
-                    await self._follow(heard.listener, uri, who, context)
-                    uris.append(uri)
+                    await self._follow(heard, uri, who, context)
             lists = bool(wanted.resources_list_changed and self._pipeline.registry.resources(who))
             heard.listener.hears_lists(lists)
             # what is listed of tools and prompts does not change while the server runs
             honoured = types.SubscriptionFilter(
-                resources_list_changed=lists or None, resource_subscriptions=uris or None
+                resources_list_changed=lists or None, resource_subscriptions=list(heard.uris) or None
             )
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(_end_at, who.expires, handler)
@@ -141,6 +147,7 @@ class Subscriptions:
                 tasks.cancel_scope.cancel()
             return answer
         finally:
+            self._listening.discard(heard)
             heard.listener.close()
             del self._streams[handler]
 
@@ -149,7 +156,7 @@ class Subscriptions:
         for handler in self._streams:
             handler.close()
 
-    async def _follow(self, listener: Listener, uri: str, who: Caller, context: RequestContext) -> None:
+    async def _follow(self, heard: "_Session | _Heard", uri: str, who: Caller, context: RequestContext) -> None:
         """Begin to listen to a resource. Raises MCPError where the caller may not, or there is no such container."""
         registry = self._pipeline.registry
         name, variables = registry.resource(uri, who)
@@ -158,10 +165,17 @@ class Subscriptions:
             result = await self._pipeline.call(Call(name, variables, who, kind=Kind.SUBSCRIPTION))
         if result.data is None:
             raise failed(result, context, uri)
+        subject = result.data["id"], registry.resources(who)[name].watched
+        followed = {each for other in self._listening if other.who.key == who.key for each in other.uris.values()}
+        if subject not in followed and len(followed) >= MOST_FOLLOWED:
+            raise MCPError(
+                types.INTERNAL_ERROR, f"{MOST_FOLLOWED} logs and stats are followed for you, the most; end some"
+            )
         try:
-            listener.follow(uri, result.data["id"], registry.resources(who)[name].watched)
+            heard.listener.follow(uri, *subject)
         except errors.Refused as refused:
             raise MCPError(types.INTERNAL_ERROR, str(refused)) from None
+        heard.uris[uri] = subject
 
     def _sees(self, uri: str | None, who: Caller) -> bool:
         registry = self._pipeline.registry
@@ -171,7 +185,9 @@ class Subscriptions:
 class _Heard:
     """What one stream hears: the SDK's bus, of which each stream has its own."""
 
-    def __init__(self, watch: Watch) -> None:
+    def __init__(self, watch: Watch, who: Caller) -> None:
+        self.who = who
+        self.uris: dict[str, tuple[str, Watched]] = {}
         self.listener = watch.listen(self._told)
         self._deliver: Callable[[ServerEvent], None] | None = None
 
@@ -199,7 +215,7 @@ class _Session:
     def __init__(
         self, connection: Connection, watch: Watch, who: Caller, sees: Callable[[str | None, Caller], bool]
     ) -> None:
-        self.uris: set[str] = set()
+        self.uris: dict[str, tuple[str, Watched]] = {}
         self.who = who
         self.listener = watch.listen(self._told)
         self._connection = connection
@@ -223,6 +239,7 @@ class _Session:
     def close(self) -> None:
         """Hear no more."""
         self._closed = True
+        self.uris.clear()
         self._connection.state.pop(STATE, None)
         self.listener.close()
         self._woken.set()

@@ -40,6 +40,12 @@ def progress_of(context: RequestContext) -> Progress | None:
     return context.session.report_progress if wanted else None
 
 
+def whole(params: types.PaginatedRequestParams | None) -> None:
+    """Refuse a cursor for a list that comes whole (MCP, "Pagination")."""
+    if params is not None and params.cursor:
+        raise MCPError(types.INVALID_PARAMS, "This list has no pages; ask for it without a cursor")
+
+
 def failed(result: Result, context: RequestContext, uri: str | None = None) -> MCPError:
     """A refusal as the protocol's error, of requests whose results can't be errors.
 

@@ -13,7 +13,7 @@ from mcp_docker.engine import Engine
 from mcp_docker.errors import TooManyFollowed
 from mcp_docker.watch.streams import ENDED, FOLLOWERS, REMOVED, RENAMED, STARTED, Clock, Events, Follower, Seen, Stream
 
-MOST_FOLLOWED = 200
+MOST_FOLLOWED = 500
 BETWEEN_SECONDS = 1.0
 END_SECONDS = 1.0
 
