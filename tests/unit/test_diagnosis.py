@@ -53,7 +53,7 @@ def facts_of(case: Mapping[str, Any]) -> Facts:
     log = [*case.get("log_before", []), *(["working"] * 60 if "log_before" in case else []), *case.get("log", [])]
     told = case.get("events", [])
     return Facts(
-        container={
+        found={
             "Id": "a" * 64,
             "Name": "/web",
             "State": ({} if never else EARLIER) | state,
@@ -123,7 +123,7 @@ def test_no_more_than_a_few_things_are_shown() -> None:
 
 
 def test_a_container_of_which_nothing_is_told_is_not_guessed_at() -> None:
-    facts = Facts(container={"Id": "a" * 64}, now=NOW)
+    facts = Facts(found={"Id": "a" * 64}, now=NOW)
     assert [finding.cause for finding in diagnose(facts)] == [Cause.NOT_STARTED]
     assert facts.name == "a" * 12
 
@@ -132,9 +132,9 @@ def test_lines_of_earlier_runs_do_not_count_for_this_one() -> None:
     case = {"state": {"Status": "exited", "ExitCode": 1, "StartedAt": "2026-01-31T11:50:00Z"}}
     old = LogLine(stream="stdout", text="no space left on device", time="2026-01-31T11:40:00.000000000Z")
     new = LogLine(stream="stdout", text="is a directory", time="2026-01-31T11:50:00.100000000Z")
-    facts = Facts(container=facts_of(case).container, now=NOW, lines=[old, new])
+    facts = Facts(found=facts_of(case).found, now=NOW, lines=[old, new])
     assert diagnose(facts)[0].cause is Cause.IS_A_DIRECTORY
-    only_old = Facts(container=facts_of(case).container, now=NOW, lines=[old])
+    only_old = Facts(found=facts_of(case).found, now=NOW, lines=[old])
     assert diagnose(only_old)[0].cause is Cause.DISK_FULL
 
 

@@ -41,7 +41,7 @@ class TroubleshootContainer(Prompt, shows=("docker_inspect_container",), label="
         for part in ctx.gather(lambda gather: gather(ctx, found), _sources(ctx, found)):
             gathered |= part
         ctx.progress(2, 3, "comparing the facts")
-        facts = Facts(container=found, now=datetime.now(UTC), **gathered)
+        facts = Facts(found=found, now=datetime.now(UTC), **gathered)
         findings = diagnose(facts)
         return Plan(
             about=f"Find out what is wrong with the container {facts.name} ({facts.status or 'of unknown status'}), "

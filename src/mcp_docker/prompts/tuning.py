@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from mcp_docker.prompts.inspected import Inspected
 from mcp_docker.tools.containers.stats import Usage
 from mcp_docker.tools.images.read import Layer
 
@@ -36,11 +37,10 @@ _LEAVES = (
 
 
 @dataclass(frozen=True)
-class Seen:
+class Seen(Inspected):
     """What the engine tells of a container; None and empty for what can't be had.
 
     Attributes:
-        found: its inspect.
         written: bytes in its own layer.
         throttled: the share of the CPU's periods in which it was held back, since it started.
         image: its image's inspect.
@@ -49,7 +49,6 @@ class Seen:
         info: what the engine says of itself (GET /info).
     """
 
-    found: dict[str, Any]
     usage: Usage | None = None
     written: int | None = None
     throttled: float | None = None
@@ -58,18 +57,6 @@ class Seen:
     moved: bool = False
     is_podman: bool = False
     info: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def config(self) -> dict[str, Any]:
-        return self.found.get("Config") or {}
-
-    @property
-    def host(self) -> dict[str, Any]:
-        return self.found.get("HostConfig") or {}
-
-    @property
-    def state(self) -> dict[str, Any]:
-        return self.found.get("State") or {}
 
     @property
     def runs(self) -> bool:

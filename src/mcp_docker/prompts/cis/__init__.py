@@ -10,6 +10,8 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Any, Generic, TypeVar
 
+from mcp_docker.prompts.inspected import Inspected
+
 BENCHMARK = "CIS Docker Benchmark v1.6.0"
 EVIDENCE_CHARACTERS = 300
 PRIVILEGED = "Privileged=true"
@@ -80,11 +82,10 @@ class Daemon:
 
 
 @dataclass(frozen=True)
-class Audited:
+class Audited(Inspected):
     """A container with what its items need.
 
     Attributes:
-        found: the container, as inspect shows it.
         modes: its namespaces by the name of the field, after following `container:` to the end.
         hidden: paths of the host that its volumes are made of, by the volume's name.
         links: where paths of the host lead that are links, as far as they can be seen from here.
@@ -93,7 +94,6 @@ class Audited:
         tagged: the id of the image that its image's name leads to now; empty if unknown.
     """
 
-    found: Mapping[str, Any]
     daemon: Daemon
     modes: Mapping[str, str] = field(default_factory=dict)
     hidden: Mapping[str, Sequence[str]] = field(default_factory=dict)
@@ -101,14 +101,6 @@ class Audited:
     image: Mapping[str, Any] | None = None
     history: Sequence[Mapping[str, Any]] | None = None
     tagged: str = ""
-
-    @property
-    def host(self) -> Mapping[str, Any]:
-        return self.found.get("HostConfig") or {}
-
-    @property
-    def config(self) -> Mapping[str, Any]:
-        return self.found.get("Config") or {}
 
     @property
     def privileged(self) -> bool:

@@ -4,6 +4,8 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
+from mcp_docker.prompts.inspected import Inspected
+
 PRESET_NETWORKS = frozenset({"bridge", "default", "podman", "nat"})
 _AUTOMATIC_LABELS = ("com.docker.compose.", "com.docker.swarm.", "desktop.docker.io/", "mcp-docker.")
 _PODMAN_ENVIRONMENT = frozenset({"container", "HOSTNAME", "TERM", "HOME"})
@@ -11,18 +13,16 @@ _KEY = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._-]*")
 
 
 @dataclass(frozen=True)
-class Original:
+class Original(Inspected):
     """What the engine tells.
 
     Attributes:
-        found: the container's inspect.
         image: its image's inspect; empty where that is gone or not to be seen.
         info: what the engine says of itself (GET /info): its defaults.
         names: of other containers, by the id that this one refers to them with.
         gone: networks that it names and that are no more.
     """
 
-    found: dict[str, Any]
     image: dict[str, Any] = field(default_factory=dict)
     info: dict[str, Any] = field(default_factory=dict)
     names: dict[str, str] = field(default_factory=dict)
@@ -30,26 +30,10 @@ class Original:
     is_podman: bool = False
 
     @property
-    def id(self) -> str:
-        return str(self.found["Id"])
-
-    @property
-    def name(self) -> str:
-        return str(self.found.get("Name") or self.id[:12]).lstrip("/")
-
-    @property
     def service(self) -> str:
         """The name of the service: the one it had in Compose, or the container's."""
         labelled = str(self.all_labels.get("com.docker.compose.service") or "")
         return labelled if _KEY.fullmatch(labelled) else self.name
-
-    @property
-    def config(self) -> dict[str, Any]:
-        return self.found.get("Config") or {}
-
-    @property
-    def host(self) -> dict[str, Any]:
-        return self.found.get("HostConfig") or {}
 
     @property
     def defaults(self) -> dict[str, Any]:

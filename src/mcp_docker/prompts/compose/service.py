@@ -1,5 +1,6 @@
 """How a container was made, as a service of a Compose file: without what its image and the engine do by themselves."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from mcp_docker.prompts.compose import places
@@ -207,7 +208,7 @@ def _cpus(nano: int) -> float | None:
     return (nano // 1_000_000_000 if nano % 1_000_000_000 == 0 else nano / 1e9) or None
 
 
-def _blkio(host: dict[str, Any]) -> dict[str, Any]:
+def _blkio(host: Mapping[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {"weight": host["BlkioWeight"]} if host.get("BlkioWeight") else {}
     if weights := host.get("BlkioWeightDevice"):
         found["weight_device"] = [{"path": each.get("Path"), "weight": each.get("Weight")} for each in weights]
@@ -259,7 +260,7 @@ def security(original: Original) -> tuple[list[str], str]:
     return options, profile
 
 
-def _devices(host: dict[str, Any]) -> tuple[list[str], list[dict[str, Any]]]:
+def _devices(host: Mapping[str, Any]) -> tuple[list[str], list[dict[str, Any]]]:
     """Devices, and requests to a driver for some, such as GPUs."""
     devices = []
     for each in host.get("Devices") or []:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
+from mcp_docker.prompts.inspected import Inspected
 from mcp_docker.tools.containers.logs import LogLine
 from mcp_docker.tools.containers.stats import Usage
 from mcp_docker.tools.system.read import Event
@@ -28,11 +29,10 @@ def moment(text: str | None) -> datetime | None:
 
 
 @dataclass(frozen=True)
-class Facts:
+class Facts(Inspected):
     """What is known. None or empty: the engine does not tell, or the caller may not see it.
 
     Attributes:
-        container: as inspect shows it (Engine API, ContainerInspect).
         now: the time by the engine's clock, or ours.
         events: its own, the oldest first.
         lines: the last of its log, with times, the oldest first.
@@ -46,7 +46,6 @@ class Facts:
         missing: how many sources of its bind mounts are not on this machine.
     """
 
-    container: Mapping[str, Any]
     now: datetime
     events: Sequence[Event] = ()
     lines: Sequence[LogLine] = ()
@@ -61,22 +60,6 @@ class Facts:
     architecture: str = ""
     missing: int = 0
     log_unreadable: bool = False
-
-    @cached_property
-    def state(self) -> Mapping[str, Any]:
-        return self.container.get("State") or {}
-
-    @cached_property
-    def config(self) -> Mapping[str, Any]:
-        return self.container.get("Config") or {}
-
-    @cached_property
-    def host(self) -> Mapping[str, Any]:
-        return self.container.get("HostConfig") or {}
-
-    @property
-    def name(self) -> str:
-        return str(self.container.get("Name") or "").lstrip("/") or str(self.container["Id"])[:12]
 
     @property
     def status(self) -> str:
@@ -113,7 +96,7 @@ class Facts:
 
     @property
     def restarts(self) -> int:
-        return self.container.get("RestartCount") or 0
+        return self.found.get("RestartCount") or 0
 
     @property
     def policy(self) -> str:
@@ -202,7 +185,7 @@ class Facts:
 
     @cached_property
     def networks_joined(self) -> frozenset[str]:
-        return frozenset((self.container.get("NetworkSettings") or {}).get("Networks") or {})
+        return frozenset((self.found.get("NetworkSettings") or {}).get("Networks") or {})
 
     @cached_property
     def published(self) -> dict[int, list[int]]:
@@ -218,7 +201,7 @@ class Facts:
 
     @cached_property
     def mounts(self) -> list[Mapping[str, Any]]:
-        return list(self.container.get("Mounts") or [])
+        return list(self.found.get("Mounts") or [])
 
     @property
     def health(self) -> Mapping[str, Any]:

@@ -102,7 +102,7 @@ def _peer(facts: Facts, text: str) -> Mapping[str, Any] | None:
     # a host may come with its domain, and a port or a full stop after it
     words |= {word.partition(".")[0] for word in words if not word.replace(".", "").isdecimal()}
     own = facts.name.lower()
-    named = [row for row in facts.others if row.get("Id") != facts.container["Id"] and _names(row) & words - {own}]
+    named = [row for row in facts.others if row.get("Id") != facts.found["Id"] and _names(row) & words - {own}]
     # of several, those that run and share a network come first
     return min(named, key=lambda row: _distance(facts, row), default=None)
 

@@ -57,7 +57,7 @@ def _state(facts: Facts) -> Iterator[str]:
             yield f"{title}: {when:%Y-%m-%dT%H:%M:%S.%fZ}"
     most = f", at most {facts.most_restarts}" if facts.most_restarts else ""
     yield f"restarts: {facts.restarts}; policy: {facts.policy}{most}"
-    yield f"image: {config.get('Image') or facts.container.get('ImageName') or ''} {facts.container.get('Image') or ''}"
+    yield f"image: {config.get('Image') or facts.found.get('ImageName') or ''} {facts.found.get('Image') or ''}"
     if facts.command:
         # as one line, so that what hides secrets sees which program takes them
         first = config.get("Entrypoint") or []
@@ -148,7 +148,7 @@ def _places(facts: Facts) -> Iterator[str]:
     for inner in sorted(set(facts.config.get("ExposedPorts") or {}) - set(bindings)):
         yield f"port: {inner}, not published"
     yield f"network mode: {facts.network_mode or 'default'}"
-    for name, place in sorted(((facts.container.get("NetworkSettings") or {}).get("Networks") or {}).items()):
+    for name, place in sorted(((facts.found.get("NetworkSettings") or {}).get("Networks") or {}).items()):
         known = place or {}
         aliases = ", ".join(known.get("Aliases") or [])
         yield f"network: {name} {known.get('IPAddress') or '(no address)'}{f', aliases {aliases}' if aliases else ''}"

@@ -144,7 +144,7 @@ def _holders(facts: Facts, ports: set[int]) -> dict[int, str]:
         port["PublicPort"]: name_of(row)
         for row in facts.others
         for port in row.get("Ports") or []
-        if port.get("PublicPort") in ports and row.get("Id") != facts.container["Id"]
+        if port.get("PublicPort") in ports and row.get("Id") != facts.found["Id"]
     }
 
 

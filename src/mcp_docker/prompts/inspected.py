@@ -1,0 +1,36 @@
+"""A container as inspect shows it (Engine API, ContainerInspect)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Inspected:
+    """A container, whose parts are empty where an engine leaves them out.
+
+    Attributes:
+        found: what inspect shows.
+    """
+
+    found: Mapping[str, Any]
+
+    @property
+    def id(self) -> str:
+        return str(self.found["Id"])
+
+    @property
+    def name(self) -> str:
+        return str(self.found.get("Name") or self.id[:12]).lstrip("/")
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        return self.found.get("Config") or {}
+
+    @property
+    def host(self) -> Mapping[str, Any]:
+        return self.found.get("HostConfig") or {}
+
+    @property
+    def state(self) -> Mapping[str, Any]:
+        return self.found.get("State") or {}
