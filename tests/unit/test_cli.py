@@ -218,12 +218,15 @@ def test_generated_files_are_written_and_stale_ones_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "src/mcp_docker").mkdir(parents=True)
-    (tmp_path / "README.md").write_text("<!-- tools -->\nold\n<!-- /tools -->\n")
-    (tmp_path / "CONFIGURATION.md").write_text("<!-- settings -->\nold\n<!-- /settings -->\n")
-    (tmp_path / "SECURITY.md").write_text("<!-- codes -->\nold\n<!-- /codes -->\n")
+    marks = {"README": ("tools", "prompts", "resources"), "CONFIGURATION": ("settings",), "SECURITY": ("codes",)}
+    for file, names in marks.items():
+        (tmp_path / f"{file}.md").write_text("".join(f"<!-- {name} -->\n<!-- /{name} -->\n" for name in names))
     monkeypatch.setattr(docs, "ROOT", tmp_path)
     assert docs.main(["--check"]) == 1
     assert "README.md is stale: scripts/gen" in capsys.readouterr().err
     assert docs.main([]) == 0
     assert docs.main(["--check"]) == 0
     assert "`docker_version`" in (tmp_path / "README.md").read_text()
+    (tmp_path / "SECURITY.md").write_text("no marks")
+    with pytest.raises(ValueError, match=r"SECURITY\.md lacks marks of codes"):
+        docs.main(["--check"])
