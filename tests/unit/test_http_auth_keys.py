@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import anyio
 import pytest
@@ -186,6 +187,57 @@ async def test_without_keys_nothing_is_accepted(
     del issuer.answers[KEYS]
     clock.now += 5
     assert await verifier.verify_token(issuer.token())
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("error", "answered with status 500"),
+        ("redirect", "answered with status 302"),
+        ("huge", "answered with more than 262144 bytes"),
+        ("nonsense", "can't be asked or understood (ValueError)"),
+        ("no keys", "answered with something that is no key set"),
+        ("packed", "answered in a content encoding that was not asked for"),
+    ],
+)
+async def test_the_log_says_why_there_are_no_keys(
+    issuer: AuthorizationServer, verifier: JwtVerifier, told: list[str], name: str, words: str
+) -> None:
+    issuer.answers[KEYS] = BAD_ANSWERS[name]
+    assert await verifier.verify_token(issuer.token()) is None
+    sentence = f"the keys of the authorization server are not to be had: it {words}\n"
+    assert [line for line in told if "not to be had" in line and line.endswith(sentence)]
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (plain({}, 404), "answered with status 404"),
+        (plain({"issuer": "https://other.example"}), "has metadata of another issuer"),
+        (None, "names keys that are elsewhere: set their address if that is meant"),
+    ],
+)
+async def test_the_log_says_why_metadata_lead_to_no_keys(
+    issuer: AuthorizationServer, open_verifier: Open, told: list[str], answer: Answer | None, words: str
+) -> None:
+    userinfo = issuer.jwks_uri.replace("://", "://user@")  # the issuer's own origin, but no address to ask
+    elsewhere = plain({"issuer": issuer.issuer, "jwks_uri": userinfo})
+    issuer.answers |= dict.fromkeys((METADATA, OPENID), answer or elsewhere)
+    assert await open_verifier(jwks_url=None).verify_token(issuer.token()) is None
+    assert any(line.endswith(f"not to be had: it {words}\n") for line in told)
+    assert not issuer.counted(KEYS)
+
+
+def test_the_same_server_is_told_by_scheme_host_and_port() -> None:
+    def same(one: str, other: str) -> bool:
+        return outbound.origin(urlsplit(one)) == outbound.origin(urlsplit(other))
+
+    assert same("https://issuer.example/a", "https://issuer.example:443/b")
+    assert same("http://localhost/a", "http://LOCALHOST:80/b")
+    assert not same("https://issuer.example", "https://issuer.example:80")
+    assert not same("https://issuer.example", "https://issuer.example:8443")
+    assert not same("https://issuer.example", "http://issuer.example")
+    assert not same("https://issuer.example", "https://other.example")
 
 
 async def test_an_endpoint_that_fails_is_left_alone_for_a_while(
@@ -435,6 +487,46 @@ def test_settings_that_are_not_safe_are_refused(options: dict[str, Any]) -> None
     usual = {"issuer": "https://issuer.example", "audiences": [AUDIENCE], "allow_loopback_http": True}
     with pytest.raises(ValueError, match=r"\w"):
         JwtVerifier(**{**usual, **options})
+
+
+@pytest.mark.parametrize(
+    ("url", "loopback", "words"),
+    [
+        ("http://issuer.example/keys", True, "the address of the authorization server is not https"),
+        ("http://127.0.0.1/keys", False, "the address of the authorization server is not https"),
+        ("ftp://127.0.0.1/keys", True, "the address of the authorization server is not https"),
+        ("https:///keys", True, "has no host, or has a user or a fragment"),
+        ("https://user@issuer.example/keys", True, "has no host, or has a user or a fragment"),
+        ("https://:word@issuer.example/keys", True, "has no host, or has a user or a fragment"),
+        ("https://issuer.example/keys#x", True, "has no host, or has a user or a fragment"),
+    ],
+)
+def test_an_address_that_is_not_asked_is_refused_saying_why(url: str, loopback: bool, words: str) -> None:
+    with pytest.raises(ValueError, match=f"{words}$"):
+        outbound.checked(url, allow_loopback_http=loopback)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"audiences": []}, "an audience is needed, or every token of the issuer would do"),
+        ({"audiences": [AUDIENCE, ""]}, "an audience is needed, or every token of the issuer would do"),
+        ({"issuer": "", "jwks_url": "https://issuer.example/keys"}, "the issuer is blank"),
+        ({"clock_skew": -1}, "the clock skew is between 0 and 600 seconds"),
+        ({"clock_skew": 601}, "the clock skew is between 0 and 600 seconds"),
+        ({"issuer": "https://issuer.example?a=b"}, "the issuer has a query, so its metadata can't be found"),
+    ],
+    ids=str,
+)
+def test_a_setting_that_is_not_safe_is_refused_saying_why(options: dict[str, Any], words: str) -> None:
+    usual = {"issuer": "https://issuer.example", "audiences": [AUDIENCE]}
+    with pytest.raises(ValueError, match=f"^{words}$"):
+        JwtVerifier(**{**usual, **options})
+
+
+@pytest.mark.parametrize("skew", [0, 600])
+def test_the_clock_skew_may_be_none_and_ten_minutes(skew: float) -> None:
+    assert JwtVerifier("https://issuer.example", AUDIENCE, clock_skew=skew)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]", "127.9.9.9"])

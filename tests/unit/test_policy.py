@@ -4,7 +4,10 @@ from typing import Any
 
 import pytest
 
-from mcp_docker.policy import RULES
+from mcp_docker.engine import Engine
+from mcp_docker.errors import NotPermitted, SettingsError
+from mcp_docker.policy import RULES, check
+from mcp_docker.settings import load
 from mcp_docker.tool import Power
 from tests.conftest import code_of, data_of
 from tests.unit.conftest import FakeEngine, Run
@@ -153,3 +156,90 @@ def test_capabilities_that_docker_gives_anyway_pass(docker: FakeEngine, run: Run
 
 def test_every_power_has_a_rule() -> None:
     assert set(RULES) == set(Power)
+
+
+@pytest.mark.parametrize(
+    ("power", "value", "words"),
+    [
+        (Power.PRIVILEGED, "true", f"[PRIVILEGE_NOT_ALLOWED] privileged 'true' is not allowed; {PRIVILEGES}"),
+        (
+            Power.CAPABILITY,
+            "SYS_TIME",
+            "[PRIVILEGE_NOT_ALLOWED] capability 'SYS_TIME' is not allowed; "
+            f"SAFETY_ALLOWED_CAPABILITIES lists those that are allowed, or {PRIVILEGES}",
+        ),
+        (
+            Power.DEVICE,
+            "/dev/kvm",
+            "[PRIVILEGE_NOT_ALLOWED] device '/dev/kvm' is not allowed; "
+            f"SAFETY_ALLOWED_DEVICES lists those that are allowed, or {PRIVILEGES}",
+        ),
+        (
+            Power.VOLUME_DRIVER,
+            "nfs",
+            "[VOLUME_NOT_ALLOWED] the volume driver 'nfs' is not allowed; "
+            "use the driver 'local'; SAFETY_ALLOWED_VOLUME_DRIVERS allows others.",
+        ),
+        (
+            Power.VOLUME_OPTION,
+            "device=/etc",
+            "[VOLUME_NOT_ALLOWED] the volume option 'device=/etc' is not allowed: options can mount the host; "
+            "leave it out; SAFETY_ALLOWED_VOLUME_OPTIONS allows named ones.",
+        ),
+        (
+            Power.NETWORK_DRIVER,
+            "macvlan",
+            f"[NETWORK_NOT_ALLOWED] the network driver macvlan is not allowed; {PRIVILEGES}",
+        ),
+        (
+            Power.PUBLISH_ADDRESS,
+            "0.0.0.0",
+            "[ADDRESS_NOT_ALLOWED] publishing on '0.0.0.0' is not allowed; "
+            "leave the address out to publish on 127.0.0.1; SAFETY_PUBLISH_HOST_IP allows others.",
+        ),
+        (
+            Power.EXEC_ROOT,
+            "'root'",
+            f"[EXEC_NOT_ALLOWED] {Power.EXEC_ROOT} 'root' is not allowed; {PRIVILEGES}",
+        ),
+        (
+            Power.DELETION,
+            "this deletes it",
+            "[DELETION_NOT_ALLOWED] this deletes it, and destructive operations are off; "
+            "SAFETY_ALLOW_DESTRUCTIVE_OPERATIONS=true allows it.",
+        ),
+    ],
+)
+def test_a_refusal_says_what_is_not_allowed_and_what_would_allow_it(power: Power, value: str, words: str) -> None:
+    settings = load()
+    with pytest.raises(NotPermitted) as refused:
+        RULES[power](settings, value, Engine(settings))
+    assert str(refused.value) == f"REFUSED {words}"
+
+
+@pytest.mark.parametrize(
+    ("power", "value", "listed"),
+    [
+        (Power.VOLUME_OPTION, "type=nfs=4", {"safety_allowed_volume_options": ("type",)}),
+        (Power.VOLUME_OPTION, "o=size=1m", {"safety_allowed_volume_options": ("o=size=1m",)}),
+        (Power.DEVICE, "/dev/kvm", {"safety_allowed_devices": ("/dev/kvm",)}),
+        (Power.CAPABILITY, "SYS_TIME", {"safety_allowed_capabilities": ("SYS_TIME",)}),
+        (Power.SYSCTL, "net.x=1", {"safety_allowed_sysctls": ("net.x=1",)}),
+        (Power.RUNTIME, "runsc", {"safety_allowed_runtimes": ("runsc",)}),
+    ],
+)
+def test_what_the_operator_lists_passes_and_nothing_like_it(power: Power, value: str, listed: Any) -> None:
+    settings = load(**listed)
+    assert RULES[power](settings, value, Engine(settings)) == value
+    with pytest.raises(NotPermitted):
+        RULES[power](settings, f"x{value}", Engine(settings))
+
+
+def test_every_malformed_list_of_registries_stops_the_start() -> None:
+    check(load(safety_allowed_registries=("ghcr.io",), safety_allowed_push_registries=("ghcr.io/acme",)))
+    with pytest.raises(SettingsError) as stopped:
+        check(load(safety_allowed_registries=("*.io",), safety_allowed_push_registries=("https://ghcr.io",)))
+    assert [problem.partition(" ")[0] for problem in stopped.value.problems] == [
+        "SAFETY_ALLOWED_REGISTRIES:",
+        "SAFETY_ALLOWED_PUSH_REGISTRIES:",
+    ]

@@ -1,7 +1,9 @@
 """Which folders images are built from."""
 
 import os
+import pwd
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -56,7 +58,9 @@ def test_a_folder_outside_the_roots_is_refused(place: Path, written: str) -> Non
         root(place / written, place / "allowed")
 
 
-@pytest.mark.parametrize("written", ["allowed/.ssh", "allowed/.ssh/x", "allowed/.config/gh", "allowed/.AWS/x"])
+@pytest.mark.parametrize(
+    "written", ["allowed/.ssh", "allowed/.ssh/x", "allowed/.config/gh", "allowed/.config/gh/x/y", "allowed/.AWS/x"]
+)
 def test_folders_of_credentials_are_refused_below_a_root(place: Path, written: str) -> None:
     with pytest.raises(BuildRefused, match="no setting allows it"):
         root(place / written, place / "allowed")
@@ -167,6 +171,58 @@ def test_the_refusal_of_a_build_names_the_setting_and_asks_no_engine(
     with pytest.raises(BuildRefused) as refused:
         default(place / "other")
     assert str(refused.value).startswith("REFUSED [BUILD_NOT_ALLOWED]")
+
+
+def said(path: Path | str, *allowed: Path | str) -> str:
+    """The words of a refusal."""
+    with pytest.raises(BuildRefused) as refused:
+        root(path, *allowed)
+    return str(refused.value).removeprefix("REFUSED [BUILD_NOT_ALLOWED] the build context ")
+
+
+def test_a_refusal_of_a_build_says_where_to_build_instead(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = str(place / "other")
+    setting = "SAFETY_ALLOWED_BUILD_ROOTS"
+    assert said("/etc/x", "/etc") == (
+        "'/etc/x' is in a folder of the system or of credentials; "
+        "no setting allows it; copy what is needed to a folder of its own."
+    )
+    assert said(other, place / "allowed", "/srv") == (
+        f"{other!r} is outside the folders of {setting}; "
+        f"build below '{place}/allowed', '/srv', or the operator adds to {setting}."
+    )
+    assert said(other, "engine:/srv") == (
+        f"{other!r} is outside the folders of {setting}; it names none; the operator adds the folder there."
+    )
+    monkeypatch.chdir(place / "allowed")
+    with pytest.raises(BuildRefused) as beside:
+        default(other)
+    assert str(beside.value) == (
+        f"REFUSED [BUILD_NOT_ALLOWED] the build context {other!r} is outside the server's working directory "
+        f"'{place}/allowed'; {setting}={other} allows it."
+    )
+    monkeypatch.chdir("/")
+    with pytest.raises(BuildRefused) as unfit:
+        default(other)
+    assert str(unfit.value) == (
+        f"REFUSED [BUILD_NOT_ALLOWED] the build context {other!r} is not allowed, as the server's working directory "
+        f"'/' is a folder of the system; {setting}={other} allows it, or start the server in the project's folder."
+    )
+
+
+def test_homes_are_those_that_the_system_knows(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    users = [
+        SimpleNamespace(pw_uid=os.getuid(), pw_dir=str(place / "allowed/app")),
+        SimpleNamespace(pw_uid=os.getuid() + 1, pw_dir=str(place / "other/deep/er")),
+        SimpleNamespace(pw_uid=os.getuid(), pw_dir="nowhere"),
+    ]
+    monkeypatch.setattr(pwd, "getpwall", lambda: users)
+    monkeypatch.setenv("HOME", "/nonexistent-home")
+    assert builds.unfit(str(place / "allowed/app")) == "a home folder"
+    assert builds.unfit(str(place / "allowed")) == "a home folder"
+    assert builds.unfit(str(place / "allowed/app/project")) == ""
+    assert builds.unfit(str(place / "other/deep/er")) == "a home folder"
+    assert builds.unfit(str(place / "other/deep")) == ""
 
 
 PARTS = st.lists(st.sampled_from(["a", "a-b", "ab", "..", ".", "", "b"]), max_size=6)

@@ -1,8 +1,10 @@
 """Which paths of the host are mounted: only what resolves to below an allowed root, as it was resolved."""
 
 import os
+import pwd
 import socket
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -184,6 +186,60 @@ def test_the_policy_can_be_lifted_whole(
     assert sent(docker, run, f"{tmp_path}/outside:/srv")[0]["Source"] == f"{tmp_path}/outside"
 
 
+def test_a_refusal_of_a_mount_says_why_and_what_to_mount_instead(
+    docker: FakeEngine, run: Run, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def said(path: Path | str) -> str:
+        text = refusal(docker, run, {str(path): {"bind": "/srv", "mode": "ro"}})
+        return text.removeprefix("REFUSED [MOUNT_NOT_ALLOWED] ")
+
+    instead = f"use a named volume, or have the operator add a folder to {ALLOWLIST}."
+    (root / "out").symlink_to(tmp_path / "outside")
+    os.mkfifo(root / "pipe")
+    (root / "me/.ssh").mkdir(parents=True)
+    monkeypatch.setenv("SAFETY_VOLUME_MOUNT_BLOCKLIST", f"{root}/site/secret")
+    (root / "site/secret/deep").mkdir(parents=True)
+    assert said("./site") == "the host path './site' is not absolute; write the whole path, without '~'."
+    assert said(root / "none") == (
+        f"the host path '{root}/none' does not exist, or can't be read here; "
+        f"make it first; only what exists below {ALLOWLIST} can be mounted."
+    )
+    assert said(tmp_path / "outside") == (
+        f"the host path '{tmp_path}/outside' is outside the allowed folders; {instead}"
+    )
+    assert said(root / "out") == (
+        f"the host path '{root}/out' (it is '{tmp_path}/outside') is outside the allowed folders; {instead}"
+    )
+    assert said(root / "pipe") == (
+        f"'{root}/pipe' is neither a folder nor a plain file; sockets and devices never are."
+    )
+    assert said(root / "site/secret/deep") == (
+        f"'{root}/site/secret/deep' is in '{root}/site/secret', which is never mounted; mount another folder."
+    )
+    assert said(root / "site") == (
+        f"'{root}/site' holds '{root}/site/secret', which is never mounted; mount a folder below it."
+    )
+    assert said(root / "me/.ssh") == (
+        f"'{root}/me/.ssh' is in '.ssh', where credentials are kept; mount another folder."
+    )
+    assert said(root / "me") == f"'{root}/me' holds credentials ({root}/me/.ssh); mount a folder that does not."
+    monkeypatch.setenv(ALLOWLIST, "[]")
+    assert said(root / "site") == f"mounting the host path '{root}/site' is not allowed; {instead}"
+
+
+def test_homes_that_the_system_knows_are_not_mounted_from_above(
+    docker: FakeEngine, run: Run, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (root / "homes/you/.aws").mkdir(parents=True)
+    monkeypatch.setattr(pwd, "getpwall", lambda: [SimpleNamespace(pw_dir=str(root / "homes/you"))])
+    assert f"holds credentials ({root}/homes/you/.aws)" in refusal(docker, run, f"{root}/homes:/srv")
+
+
+def test_where_the_engine_keeps_its_data_is_never_mounted(docker: FakeEngine, run: Run, root: Path) -> None:
+    docker.info["DockerRootDir"] = str(root / "site")
+    assert "which is never mounted" in refusal(docker, run, f"{root}:/srv")
+
+
 def test_a_path_that_leads_elsewhere_before_the_start_is_not_started(
     docker: FakeEngine, run: Run, root: Path, tmp_path: Path
 ) -> None:
@@ -266,6 +322,19 @@ def test_a_root_on_the_engine_is_compared_by_its_text(
         "/srv/data/.ssh",
     ):
         refusal(docker, run, f"{path}:/x")
+    plain = "is not absolute and plain; write it without '.', '..' and '//'."
+    assert refusal(docker, run, "//srv/data:/x").endswith(f"the host path '//srv/data' {plain}")
+    assert refusal(docker, run, {"srv/data": {"bind": "/x", "mode": "ro"}}).endswith(
+        f"the host path 'srv/data' {plain}"
+    )
+    assert "is outside the allowed folders; use a named volume" in refusal(docker, run, "/srv/database:/x")
+
+
+def test_a_root_on_the_engine_serves_where_its_files_can_be_seen_too(
+    docker: FakeEngine, run: Run, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(ALLOWLIST, f"engine:{root}")
+    assert sent(docker, run, f"{root}/site:/srv")[0]["Source"] == f"{root}/site"
 
 
 @pytest.mark.parametrize(
@@ -287,6 +356,17 @@ def test_an_engine_on_another_kernel_is_another_machine(info: dict[str, str], ch
 
     Engine.connected.info = info  # type: ignore[attr-defined]
     assert mounts.checkable(Engine()) is checkable  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("address", "path"),
+    [("unix:///run/engine.sock", "/run/engine.sock"), ("unix:///a://b", "/a://b"), ("tcp://10.0.0.1:2376", "")],
+)
+def test_only_a_socket_has_a_path(address: str, path: str) -> None:
+    class Engine:
+        connected = SimpleNamespace(endpoint=SimpleNamespace(address=address))
+
+    assert mounts.engine_socket(Engine()) == path  # type: ignore[arg-type]
 
 
 IN_DOCKER = "/var/lib/docker/containers/" + "ab" * 32 + "/hostname"

@@ -99,7 +99,7 @@ def test_an_entry_allows_nothing_beside_it(entry: str, name: str) -> None:
 @pytest.mark.parametrize(
     ("entry", "words"),
     [
-        ("https://ghcr.io", "without https://"),
+        ("https://ghcr.io", "'https://ghcr.io': write the registry without https://$"),
         ("*.example.com", "no wildcards"),
         ("ghcr.io/ac?e", "no wildcards"),
         ("redis", "docker.io/redis"),
@@ -128,6 +128,7 @@ def test_a_list_with_a_malformed_entry_allows_nothing() -> None:
 
 def test_well_formed_entries_pass() -> None:
     registries.checked((*registries.PUBLIC, "localhost", "10.0.0.1:5000/team", "[fd00::1]:5000"))
+    registries.checked(("ghcr.io:1", "ghcr.io:65535"))
 
 
 @pytest.mark.parametrize("name", ["redis:7", "acme/app", "ghcr.io/a/b", "quay.io/a/b", "registry.k8s.io/pause:3.9"])
@@ -200,6 +201,8 @@ def test_the_registries_of_dockers_own_configuration_are_pulled_from(config: Pat
         "host.docker.internal:5000",
         "box.lan",
         "git.home.arpa",
+        "a.b.0x1f",
+        "1.2.3.b.4",
     ],
 )
 def test_a_private_address_takes_more_than_dockers_own_configuration(config: Path, host: str) -> None:
@@ -209,9 +212,16 @@ def test_a_private_address_takes_more_than_dockers_own_configuration(config: Pat
     assert pulls(f"{host}/app", safety_allowed_registries=(host,))
 
 
-@pytest.mark.parametrize("host", ["ghcr.io", "1.1.1.1:5000", "[2606:4700::1111]", "registry.example:5000", "a.localy"])
+@pytest.mark.parametrize(
+    "host", ["ghcr.io", "1.1.1.1:5000", "[2606:4700::1111]", "registry.example:5000", "a.localy", "1.0x.com"]
+)
 def test_other_addresses_are_public(host: str) -> None:
     assert not registries.private(host)
+
+
+@pytest.mark.parametrize("text", ["", "no host", "a:b:c", "user@ghcr.io"])
+def test_what_is_no_host_is_private(text: str) -> None:
+    assert registries.private(text)
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"auths": []}', '{"auths": {"a b": {}, "*": {}}}', "\xff"])
@@ -235,6 +245,78 @@ def test_a_refusal_names_the_registry_and_the_setting(config: Path) -> None:
             rule(settings, name, Engine(settings))
         for word in words:
             assert word in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("rule", "name", "chosen", "words"),
+    [
+        (
+            registries.pull,
+            "x.example/a",
+            {},
+            "pull from x.example/a: the registry x.example is neither one of the public registries nor of Docker's own "
+            "configuration; SAFETY_ALLOWED_REGISTRIES=x.example allows it, in place of the default list.",
+        ),
+        (
+            registries.pull,
+            "10.0.0.1/a",
+            {},
+            "pull from 10.0.0.1/a: the registry 10.0.0.1 has a private address; "
+            "SAFETY_ALLOWED_REGISTRIES=10.0.0.1 allows it, in place of the default list.",
+        ),
+        (
+            registries.pull,
+            "redis:7",
+            {"safety_allowed_registries": ("ghcr.io",)},
+            "pull from docker.io/library/redis: the registry docker.io is not among SAFETY_ALLOWED_REGISTRIES; "
+            "adding docker.io there allows it.",
+        ),
+        (
+            registries.push,
+            "ghcr.io/a/b",
+            {},
+            "push to ghcr.io/a/b: the registry ghcr.io is not among SAFETY_ALLOWED_PUSH_REGISTRIES; "
+            "adding ghcr.io there, or ghcr.io/a/b, allows it.",
+        ),
+        (
+            registries.push,
+            "ghcr.io/a/b",
+            {"safety_allowed_push_registries": ("redis",)},
+            "SAFETY_ALLOWED_PUSH_REGISTRIES can't be understood: 'redis' begins with no registry: of Docker Hub, write "
+            "docker.io/redis; the operator corrects it.",
+        ),
+        (
+            registries.pull,
+            "ghcr.io/a/b",
+            {"safety_allowed_registries": ("ghcr.io:0",)},
+            "SAFETY_ALLOWED_REGISTRIES can't be understood: 'ghcr.io:0' is no registry: write host[:port][/prefix], in "
+            "lower case and without a tag; the operator corrects it.",
+        ),
+        (
+            registries.pull,
+            "A" * 400,
+            {},
+            f"'{'A' * 300}' is no image name; write [host[:port]/]path[:tag][@sha256:digest], in lower case.",
+        ),
+    ],
+)
+def test_a_refusal_reads_as_one_sentence_and_what_to_do(
+    config: Path, rule: Any, name: str, chosen: Any, words: str
+) -> None:
+    config.write_text(json.dumps({"auths": {"10.0.0.1": {}}}))
+    settings: Settings = load(**chosen)
+    with pytest.raises(RegistryRefused) as refused:
+        rule(settings, name, Engine(settings))
+    assert str(refused.value) == f"REFUSED [REGISTRY_NOT_ALLOWED] {words}"
+
+
+def test_where_dockers_configuration_is_not_named_it_is_the_one_at_home(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("DOCKER_CONFIG", raising=False)
+    (tmp_path / ".docker").mkdir()
+    (tmp_path / ".docker/config.json").write_text(json.dumps({"auths": {"registry.example": {}}}))
+    assert pulls("registry.example/app")
 
 
 PART = st.from_regex(r"[a-z0-9]{1,5}(-[a-z0-9]{1,3})?", fullmatch=True)

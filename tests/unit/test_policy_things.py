@@ -127,6 +127,36 @@ def test_where_nobody_is_known_a_name_may_be_root(web: FakeEngine, run: Run) -> 
     data_of(execute(run, user="33"))
 
 
+@pytest.mark.parametrize(
+    ("kept", "source", "refused"),
+    [
+        ("/data/engine", "/data/engine/overlay2", True),
+        ("/data/engine", "/data", True),
+        ("/data/engine", "/data/engines", False),
+        ("/data/engine", "/var/lib/docker/overlay2", False),
+        ("", "/var/lib/docker/overlay2", True),
+        (None, "/var/lib/docker/overlay2", True),
+    ],
+)
+def test_where_the_engine_keeps_its_data_is_its_own_to_say(
+    web: FakeEngine, run: Run, kept: str | None, source: str, refused: bool
+) -> None:
+    web.info = {} if kept is None else {"DockerRootDir": kept}
+    web.on("GET", "/containers/web/json", container(Mounts=[{"Type": "bind", "Source": source}]))
+    result = execute(run)
+    assert result.is_error is refused
+    assert not refused or code_of(result) == "EXEC_NOT_ALLOWED"
+
+
+def test_a_socket_is_the_engines_though_nobody_listens_there_now(web: FakeEngine, run: Run) -> None:
+    web.on("GET", "/containers/web/json", container(Mounts=[{"Type": "bind", "Source": "/run/crio"}]))
+    result = execute(run)
+    assert result.text == (
+        "REFUSED [EXEC_NOT_ALLOWED] exec in a container that mounts '/run/crio', by which it reaches the engine, "
+        "is not allowed; SAFETY_ALLOW_PRIVILEGED_CONTAINERS=true allows it."
+    )
+
+
 def test_root_stays_root(web: FakeEngine, run: Run) -> None:
     data_of(execute(run, user="root"))
     web.on("GET", "/containers/web/json", container(Config={"User": "0:0"}))
@@ -154,7 +184,18 @@ def test_a_protected_container_is_not_changed(
         monkeypatch.setenv("SAFETY_PROTECTED_LABELS", label)
         result = run(tool, **arguments)
         assert code_of(result) == "PROTECTED"
-        assert "SAFETY_PROTECTED_LABELS" in result.text
+        shown = "keep=yes" if "=" in label else "keep"
+        assert result.text == (
+            f"REFUSED [PROTECTED] container web carries the label {shown!r}, which is protected; "
+            "SAFETY_PROTECTED_LABELS says what must not be changed; leave it as it is."
+        )
+    for label in ("keep=no", "keeper", "kee"):
+        monkeypatch.setenv("SAFETY_PROTECTED_LABELS", label)
+        result = run(tool, **arguments)
+        assert not result.is_error or code_of(result) != "PROTECTED"
+    web.requests.clear()
+    monkeypatch.setenv("SAFETY_PROTECTED_LABELS", "other=yes,keep=yes")
+    assert code_of(run(tool, **arguments)) == "PROTECTED"
     assert [request for request in web.requests if request.method != "GET"] == []
 
 
@@ -165,7 +206,12 @@ def test_the_server_leaves_its_own_container_alone(
     web.on("GET", "/networks/shop", {"Id": "b" * 64, "Name": "shop"})
     monkeypatch.setattr(own, "container_id", lambda: ID)
     monkeypatch.setenv("SAFETY_YOLO_MODE", "true")
-    assert code_of(run(tool, **arguments)) == "OWN_CONTAINER"
+    result = run(tool, **arguments)
+    assert code_of(result) == "OWN_CONTAINER"
+    assert result.text == (
+        "REFUSED [OWN_CONTAINER] container web is the one that this server runs in; "
+        "no setting allows it; work on another."
+    )
     assert [request for request in web.requests if request.method != "GET"] == []
 
 

@@ -121,3 +121,22 @@ def test_a_program_in_a_field_of_its_own_is_known_by_its_arguments() -> None:
 def test_an_instruction_of_a_build_shows_no_secret(line: str) -> None:
     assert "hunter2" not in redact.told(line, hide=True)
     assert redact.told("Step 3/8 : ENV PATH /usr/bin:/bin", hide=True) == "Step 3/8 : ENV PATH /usr/bin:/bin"
+
+
+def test_of_a_list_whose_end_matters_the_end_is_kept() -> None:
+    lines = [f"line {number:03}" for number in range(100)]
+    short, said = redact.bound({"lines": lines}, 300, frozenset({"lines"}))
+    kept = short["lines"]
+    assert 10 < len(kept) < 100
+    assert kept == lines[-len(kept) :]
+    assert said == [f"{len(kept)} of 100 items of lines"]
+    begun, _ = redact.bound({"lines": lines}, 300)
+    assert begun["lines"] == lines[: len(kept)]
+
+
+def test_a_mapping_of_ours_is_not_shortened_and_a_free_one_is() -> None:
+    ours: dict[str, Any] = {"ports": {str(number): number for number in range(50)}, "name": "n"}
+    assert redact.bound(ours, 100) == (ours, [])
+    short, said = redact.bound({"labels": ours["ports"], "name": "n"}, 100)
+    assert len(json.dumps(short, separators=(",", ":"))) <= 100
+    assert said == [f"{len(short['labels'])} of 50 items of labels"]

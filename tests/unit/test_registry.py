@@ -21,6 +21,11 @@ def tiers(found: Registry) -> set[Tier]:
     return {tool.spec.tier for tool in found.visible(CALLER).values()}
 
 
+def test_a_registry_of_chosen_tools_has_no_others() -> None:
+    chosen = {"docker_version": registry().visible(CALLER)["docker_version"]}
+    assert Registry(load(), chosen).visible(CALLER) == chosen
+
+
 def test_the_tiers_cumulate() -> None:
     assert tiers(registry()) == {Tier.SAFE, Tier.MODERATE}
     assert tiers(registry(safety_allow_destructive_operations=True)) == set(Tier)
@@ -63,10 +68,19 @@ def test_tools_of_the_1x_line_that_are_gone_are_accepted_in_lists_with_a_warning
 
 @pytest.mark.parametrize("setting", ["safety_allowed_tools", "safety_denied_tools"])
 def test_an_unknown_tool_in_a_list_stops_the_start_with_the_nearest_name(setting: str) -> None:
-    with pytest.raises(SettingsError, match=r"did you mean docker_list_containers\?"):
-        registry(**{setting: ("docker_list_container",)})
-    with pytest.raises(SettingsError, match='"mcp-docker tools" lists them'):
-        registry(**{setting: ("zzz",)})
+    with pytest.raises(SettingsError) as stopped:
+        registry(**{setting: ("docker_list_container", "docker_list_cntnrs", "zzz", "docker_version")})
+    begin = f"{setting.upper()}: there is no tool"
+    assert stopped.value.problems == [
+        f"{begin} 'docker_list_container'; did you mean docker_list_containers?",
+        f"{begin} 'docker_list_cntnrs'; did you mean docker_list_containers?",
+        f"{begin} 'zzz'; \"mcp-docker tools\" lists them",
+    ]
+
+
+def test_a_name_that_is_only_a_little_like_another_is_still_advised() -> None:
+    with pytest.raises(SettingsError, match=r"did you mean docker_version\?"):
+        registry(safety_denied_tools=("versions_x",))
 
 
 def test_unknown_and_forbidden_tools_get_the_same_words() -> None:
@@ -75,6 +89,7 @@ def test_unknown_and_forbidden_tools_get_the_same_words() -> None:
         found.find("docker_remove_volume", CALLER)
     with pytest.raises(ToolNotAvailable) as unknown:
         found.find("docker_remove_volumes", CALLER)
+    assert '"docker_remove_volume" is not available here' in str(forbidden.value)
     assert str(unknown.value) == str(forbidden.value).replace("docker_remove_volume", "docker_remove_volumes")
 
 
@@ -88,7 +103,7 @@ def test_a_time_limit_is_the_operators_the_tools_own_or_the_default() -> None:
 
 
 def test_a_time_limit_for_an_unknown_tool_stops_the_start() -> None:
-    with pytest.raises(SettingsError, match="SAFETY_TOOL_TIMEOUTS"):
+    with pytest.raises(SettingsError, match=r"^SAFETY_TOOL_TIMEOUTS: there is no tool 'docker_evnts'"):
         registry(safety_tool_timeouts={"docker_evnts": 5})
 
 
@@ -126,7 +141,8 @@ def test_lists_of_prompts_and_of_resources_allow_only_what_they_name() -> None:
 def test_an_unknown_prompt_or_resource_in_a_list_is_refused_with_the_nearest_name(
     setting: str, name: str, nearest: str
 ) -> None:
-    with pytest.raises(SettingsError, match=f"{setting.upper()}: there is no .* '{name}'; did you mean {nearest}"):
+    kind = setting.removeprefix("safety_allowed_").removesuffix("s")
+    with pytest.raises(SettingsError, match=f"^{setting.upper()}: there is no {kind} '{name}'; did you mean {nearest}"):
         registry(**{setting: (name,)})
 
 
