@@ -237,8 +237,13 @@ async def test_what_is_not_there_cannot_be_subscribed_to(era: str) -> None:
 
 
 def engine_connections(pid: int) -> int:
-    """Sockets of the process that are connected to a unix socket: standard streams are pipes."""
-    return sum(str(fd.readlink()).startswith("socket:") for fd in Path(f"/proc/{pid}/fd").iterdir())
+    """Unix sockets of the process: those to the engine, and two by which its event loop wakes itself."""
+    unix = {line.split()[6] for line in Path("/proc/net/unix").read_text().splitlines()[1:]}
+    count = 0
+    for fd in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+            count += str(fd.readlink()).removeprefix("socket:[").removesuffix("]") in unix
+    return count
 
 
 def threads(pid: int) -> int:
