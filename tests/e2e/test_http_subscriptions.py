@@ -51,7 +51,8 @@ async def test_a_line_reaches_a_subscriber_and_nothing_is_left_when_it_has_gone(
             count = len(heard.updated)
             raw.kill(made, "HUP")
             await heard.until(functools.partial(heard.has_more_than, count), 1.5)
-        assert engine_connections(pid) >= before + 2
+        # one of the two streams may use the connection of the call before
+        assert engine_connections(pid) > before
     eventually(lambda: engine_connections(pid) <= before)
 
 
