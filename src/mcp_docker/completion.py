@@ -37,7 +37,7 @@ class Completion(Declaration):
     def __init_subclass__(cls, *, arguments: tuple[str, ...], shows: tuple[str, ...], **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         cls.arguments = arguments
-        words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", cls.__name__).lower()
+        words = cls.words()
         cls.spec = Spec(
             name=words.replace(" ", "_"),
             label=words.capitalize(),

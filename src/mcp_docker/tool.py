@@ -287,7 +287,7 @@ class Declaration(BaseModel):
     @classmethod
     def words(cls) -> str:
         """The class name in words. Raises TypeError for a class that lacks what a declaration has."""
-        if not cls.__doc__ or "run" not in cls.__dict__ or "return" not in cls.run.__annotations__:
+        if not cls.__doc__ or cls.run is Declaration.run or "return" not in cls.run.__annotations__:
             raise TypeError(f"{cls.__name__} needs a docstring, and a run() with a return annotation")
         hidden = {name for name in cls.__annotations__ if name != "spec" and hasattr(Tool, name)}
         if hidden:
