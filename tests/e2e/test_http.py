@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -428,6 +429,16 @@ def test_a_client_that_hangs_up_has_its_call_cut(
     assert "sleep 66" not in str(raw.top(idle))
     server.http.timeout = httpx2.Timeout(30)
     done(server.call("docker_version"))
+
+
+def test_a_connection_is_kept_for_longer_than_clients_leave_theirs_idle(serve: Serve) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", serve().port, timeout=30)
+    for wait_seconds in (0.0, 5.5):
+        time.sleep(wait_seconds)
+        connection.request("GET", "/healthz")
+        with connection.getresponse() as response:
+            assert (response.status, response.read() != b"") == (200, True)
+    connection.close()
 
 
 @pytest.mark.parametrize("era", [HANDSHAKE, SESSIONLESS])

@@ -23,6 +23,8 @@ CUT_SECONDS = 1.5
 CLOSE_SECONDS = 2.0
 LOOK_SECONDS = 0.05
 HEAD_BYTES = 65_536
+IDLE_SECONDS = 75
+"""Longer than clients and proxies keep a connection, or they would send on one that is just being closed."""
 
 
 async def serve(
@@ -83,6 +85,7 @@ def _config(app: object, host: str, port: int, tls: Listening | None = None) -> 
         # addresses are the guard's to find out
         proxy_headers=False,
         h11_max_incomplete_event_size=HEAD_BYTES,
+        timeout_keep_alive=IDLE_SECONDS,
         http=Connection,
         lifespan="on",
         ws="none",
