@@ -10,48 +10,12 @@ from types import ModuleType
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-import jsonschema
 import pytest
 
 from mcp_docker import __version__
 from mcp_docker.settings import Settings, load
 
 ROOT = Path(__file__).parents[2]
-# the rules of the registry's server.json, revision 2025-12-11, for what is used here
-SERVER = {
-    "type": "object",
-    "required": ["$schema", "name", "description", "version", "packages"],
-    "properties": {
-        "name": {"pattern": r"^[a-zA-Z0-9.-]+/[a-zA-Z0-9._-]+$", "maxLength": 200},
-        "title": {"maxLength": 100},
-        "description": {"minLength": 1, "maxLength": 100},
-        "version": {"pattern": r"^\d+\.\d+\.\d+"},
-        "repository": {"required": ["url", "source"]},
-        "packages": {
-            "items": {
-                "required": ["registryType", "identifier", "transport"],
-                "properties": {
-                    "version": {"pattern": r"^\d+\.\d+\.\d+"},
-                    "fileSha256": {"pattern": "^[a-f0-9]{64}$"},
-                    "environmentVariables": {
-                        "items": {
-                            "required": ["name"],
-                            "additionalProperties": False,
-                            "properties": {
-                                "name": {"type": "string"},
-                                "description": {"type": "string"},
-                                "format": {"enum": ["string", "number", "boolean", "filepath"]},
-                                "default": {"type": "string"},
-                                "choices": {"type": "array", "items": {"type": "string"}},
-                                "isSecret": {"type": "boolean"},
-                            },
-                        }
-                    },
-                },
-            }
-        },
-    },
-}
 
 
 @pytest.fixture
@@ -69,11 +33,10 @@ def test_the_generated_files_are_up_to_date(release: Any) -> None:
     assert release("manifests").main(["--check"]) == 0
 
 
-def test_server_json_keeps_the_rules_of_the_registry(release: Any, tmp_path: Path) -> None:
+def test_server_json_tells_the_version_of_the_package(release: Any, tmp_path: Path) -> None:
     bundle = tmp_path / f"mcp-docker-{__version__}.mcpb"
     bundle.write_bytes(b"bundle")
     for told in (release("manifests").server_json(), release("manifests").server_json(bundle)):
-        jsonschema.validate(told, SERVER)
         assert told["version"] == __version__
         assert told["packages"][0]["version"] == __version__
 
