@@ -32,15 +32,19 @@ def parsed(model: type[Model], called: str, arguments: Mapping[str, Any], gone: 
                 + [f"it takes {', '.join(fields) or 'none'}."]
             ),
         )
-    decoded = {
-        name: _decoded(value, fields[name].annotation) if name in fields else value
-        for name, value in arguments.items()
-        if value is not None
-    }
     try:
+        decoded = {
+            name: _decoded(value, fields[name].annotation) if name in fields else value
+            for name, value in arguments.items()
+            if value is not None
+        }
         return model.model_validate(decoded)
     except ValidationError as error:
         problems = "; ".join(_problem(detail) for detail in error.errors(include_url=False))
+    except RecursionError:
+        problems = "the arguments are nested too deeply"
+    except UnicodeEncodeError:  # pydantic can't write down what a validator says of such a text
+        problems = "the arguments hold half a surrogate pair, which is no character"
     # not inside the clause: pydantic's error would be held by this one, and the garbage collector can't see through it
     raise InvalidArguments(f"{called}: {problems}", "correct the arguments and call again.")
 

@@ -180,10 +180,13 @@ Command = Annotated[
 """Describe it: a list, or a string that is split into words."""
 
 
+_ANOTHER_PAIR = re.compile(r"[\s,;][\w.]++=")
+
+
 def _pairs(value: Any, example: str, bare: str | None) -> dict[str, str]:
     """{"A": "b"}, ["A=b"] or "A=b" as a mapping. `bare` is the value of a name that stands alone, None to refuse it."""
     if isinstance(value, str):
-        if re.search(r"=.*[\s,;]\s*[\w.]+=", value, re.DOTALL):
+        if _ANOTHER_PAIR.search(value, value.find("=") + 1):
             raise ValueError(f"{value[:200]!r} could be read as one or as several: write {example}")
         value = [value]
     if isinstance(value, list):
