@@ -111,4 +111,6 @@ class ExecCommand(
             return 'No shell was involved, so |, >, $ and the like are plain text: use ["sh","-c","…"] for a shell.'
         if code in (NOT_EXECUTABLE, NOT_FOUND):
             return "The program does not exist in the container, or can't be run there."
+        if code is None:
+            return "It still runs: what it prints from now on, or what was lost on the way, is not here."
         return None
