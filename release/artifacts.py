@@ -17,12 +17,9 @@ from email.parser import Parser
 from pathlib import Path
 
 from release.bundle import pins
-from release.project import NAME, PROJECT, ROOT, VERSION
+from release.project import NAME, PROJECT, PYTHONS, ROOT, SERVER_NAME, VERSION
 
 STEM = f"{NAME.replace('-', '_')}-{VERSION}"
-SUPPORTED = [
-    match[1] for each in PROJECT["classifiers"] if (match := re.fullmatch(r".*:: Python :: (3\.\d+)", each)) is not None
-]
 SECONDS = 180
 
 
@@ -47,6 +44,18 @@ def wheel_problems(wheel: Path) -> list[str]:
         for name, value in expected.items()
         if metadata[name] != value
     ]
+    return problems + page_problems(str(metadata.get_payload()))
+
+
+def page_problems(page: str) -> list[str]:
+    """Links that lead nowhere on the package's page, and the mark that the MCP registry looks for there."""
+    problems = [
+        f"on the package's page, {target} leads nowhere"
+        for target in re.findall(r"""(?:\]\(|\s(?:href|src|srcset)=")([^)"\s]+)""", page)
+        if not target.startswith(("https://", "#"))
+    ]
+    if f"<!-- mcp-name: {SERVER_NAME} -->" not in page:
+        problems.append(f"the package's page does not say that the server is {SERVER_NAME}")
     return problems
 
 
@@ -100,7 +109,7 @@ def main(arguments: list[str]) -> int:
     wheel, sdist = folder / f"{STEM}-py3-none-any.whl", folder / f"{STEM}.tar.gz"
     problems = wheel_problems(wheel) + sdist_problems(sdist)
     print(f"{wheel.name} {wheel.stat().st_size:,} bytes, {sdist.name} {sdist.stat().st_size:,} bytes")
-    here = [python for python in SUPPORTED if _has(python)]
+    here = [python for python in PYTHONS if _has(python)]
     with ThreadPoolExecutor(2) as pool:
         tried = {python: pool.submit(try_out, wheel.resolve(), python) for python in here}
     for python, outcome in tried.items():
@@ -108,7 +117,7 @@ def main(arguments: list[str]) -> int:
             print(outcome.result())
         except subprocess.CalledProcessError as error:
             problems.append(f"Python {python}: {error.cmd[0]} failed:\n{error.stdout}{error.stderr}")
-    for python in sorted(set(SUPPORTED) - set(here)):
+    for python in sorted(set(PYTHONS) - set(here)):
         print(f"Python {python}: not on this machine, so not tried")
     for problem in problems:
         print(problem, file=sys.stderr)

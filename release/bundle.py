@@ -8,7 +8,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from release.project import NAME, PROJECT, ROOT, VERSION
+from release.project import NAME, PROJECT, PYTHONS, ROOT, VERSION
 
 # beside the package and not in it: the folder of the script that is run goes before the standard library
 MAIN = """\
@@ -33,7 +33,7 @@ def project_file() -> str:
             f"version = {json.dumps(VERSION)}",
             f"description = {json.dumps(PROJECT['description'])}",
             f"license = {json.dumps(PROJECT['license'])}",
-            f"requires-python = {json.dumps(PROJECT['requires-python'])}",
+            f"requires-python = {json.dumps(_pythons())}",
             f"dependencies = {json.dumps(PROJECT['dependencies'], indent=4)}",
             "",
             "[project.urls]",
@@ -45,6 +45,11 @@ def project_file() -> str:
             "",
         ]
     )
+
+
+def _pythons() -> str:
+    """No newer Python than was tried: where none is installed, the client's uv would fetch the newest that there is."""
+    return f"{PROJECT['requires-python']},<3.{int(PYTHONS[-1].removeprefix('3.')) + 1}"
 
 
 def assemble(folder: Path) -> None:

@@ -29,7 +29,7 @@ def main(arguments: list[str]) -> int:
         tag, repository = arguments
         if tag != f"v{VERSION}":
             problems.append(f"the tag is {tag}, and this is v{VERSION}")
-        if repository.lower() != SLUG.lower():
+        if repository != SLUG:
             problems.append(f"pyproject.toml names {SLUG}, and this is {repository}")
         if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", date):
             problems.append(f"CHANGELOG.md says of {version}: {date}; write the date")

@@ -79,10 +79,10 @@ def assemble(folder: Path) -> None:
     (folder / "zensical.toml").write_text(filled, encoding="utf-8")
     for source, page in PAGES.items():
         if "#" not in source and source != "README.md":
-            text = _included((ROOT / source).read_text(encoding="utf-8"))
+            text = _copied(_included((ROOT / source).read_text(encoding="utf-8")))
             (pages / page).write_text(_linked(text, PurePosixPath(source).parent), encoding="utf-8")
     (pages / "tools.md").write_text(tools_page(), encoding="utf-8")
-    (pages / "prompts.md").write_text(_linked(prompts_page(), PurePosixPath()), encoding="utf-8")
+    (pages / "prompts.md").write_text(_linked(_copied(prompts_page()), PurePosixPath()), encoding="utf-8")
     shutil.copytree(ROOT / "docs/screenshots", pages / "screenshots")
     shutil.copytree(ROOT / "docs/assets", pages / "assets")
     shutil.copy(ROOT / "src/mcp_docker/server/icon.svg", pages / "assets/icon.svg")
@@ -152,6 +152,22 @@ def _tier_table() -> str:
     if found is None:
         raise SystemExit("README.md has no table of tiers")
     return found[0]
+
+
+def _copied(text: str) -> str:
+    """Commands without their prompts, so that what is copied can be run; no button to copy what also has output."""
+
+    def block(match: re.Match[str]) -> str:
+        lines = match[1].splitlines()
+        commands = [
+            line.startswith("$ ") or (number > 0 and lines[number - 1].endswith("\\"))
+            for number, line in enumerate(lines)
+        ]
+        if not all(commands):
+            return f"```{{ .console .no-copy }}\n{match[1]}```"
+        return "```sh\n" + "".join(f"{line.removeprefix('$ ')}\n" for line in lines) + "```"
+
+    return re.sub(r"(?ms)^```console\n(.*?)^```", block, text)
 
 
 def _included(text: str) -> str:

@@ -29,6 +29,15 @@ def release(monkeypatch: pytest.MonkeyPatch) -> Any:
     return module
 
 
+def _page(release: Any) -> str:
+    """README.md, as pyproject.toml has it changed for the package's page."""
+    hook = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["metadata"]["hooks"]
+    page = (ROOT / "README.md").read_text()
+    for each in hook["fancy-pypi-readme"]["substitutions"]:
+        page = re.sub(each["pattern"], each["replacement"], page)
+    return page.replace("$HFPR_VERSION", release("project").VERSION)
+
+
 def test_the_generated_files_are_up_to_date(release: Any) -> None:
     assert release("manifests").main(["--check"]) == 0
 
@@ -42,8 +51,21 @@ def test_server_json_tells_the_version_of_the_package(release: Any, tmp_path: Pa
 
 
 def test_the_registry_finds_its_mark_in_the_text_that_the_package_shows(release: Any) -> None:
-    readme = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["readme"]
-    assert f"mcp-name: {release('project').SERVER_NAME}" in (ROOT / readme).read_text()
+    assert f"<!-- mcp-name: {release('project').SERVER_NAME} -->" in _page(release)
+
+
+def test_what_the_page_of_the_package_links_to_is_the_repository_as_it_was_released(release: Any) -> None:
+    slug, page = release("project").SLUG, _page(release)
+    assert "](CONFIGURATION.md)" in (ROOT / "README.md").read_text()
+    assert f"](https://github.com/{slug}/blob/v{__version__}/CONFIGURATION.md)" in page
+    assert f'src="https://raw.githubusercontent.com/{slug}/v{__version__}/docs/screenshots/stats-light.png"' in page
+    assert release("artifacts").page_problems(page) == []
+
+
+@pytest.mark.parametrize("part", ["[a](docs/a.md)", '<img src="a.png">', "[a](/a)", '<a href="../a">a</a>'])
+def test_a_link_that_leads_nowhere_on_the_page_of_the_package_is_found(release: Any, part: str) -> None:
+    assert len(release("artifacts").page_problems(_page(release) + part)) == 1
+    assert len(release("artifacts").page_problems("")) == 1
 
 
 def test_every_address_of_the_project_is_of_one_repository(release: Any) -> None:
@@ -94,6 +116,8 @@ def test_the_bundle_holds_the_package_and_the_locked_versions(release: Any, tmp_
     release("bundle").assemble(tmp_path / "bundle")
     project = tomllib.loads((tmp_path / "bundle/pyproject.toml").read_text())
     assert project["project"]["version"] == __version__
+    # where there is no Python, uv fetches the newest of these
+    assert project["project"]["requires-python"] == ">=3.11,<3.15"
     locked = (ROOT / "requirements/run.txt").read_text()
     pins = project["tool"]["uv"]["constraint-dependencies"]
     assert len(pins) == len(re.findall(r"(?m)^[a-z0-9]", locked))
@@ -155,6 +179,15 @@ def test_links_between_files_become_links_between_pages(release: Any, tmp_path: 
     assert "screenshots/containers-dark.png#only-dark" in (pages / "index.md").read_text()
     for page in pages.glob("*.md"):
         assert not re.search(r"\]\((?!https?:|#)[^)]*\.\./", page.read_text()), page.name
+
+
+def test_commands_are_copied_from_a_page_without_their_prompts(release: Any, tmp_path: Path) -> None:
+    release("pages").assemble(tmp_path / "docs")
+    page = (tmp_path / "docs/pages/install.md").read_text()
+    assert "```sh\nclaude mcp add docker -- uvx mcp-docker\n```" in page
+    assert "```{ .console .no-copy }\n$ uvx mcp-docker doctor\nmcp-docker  " in page
+    # a command of two lines
+    assert re.search(r"\ncosign verify .* \\\n    --certificate", page)
 
 
 def test_every_tool_and_argument_is_in_the_reference(release: Any) -> None:
