@@ -217,6 +217,11 @@ def seconds(call: Any, *arguments: Any, times: int = 1) -> float:
     return statistics.median(taken)
 
 
+@pytest.mark.parametrize("gap", [" ", " " * 12, "\t\t", " " * 60])
+def test_a_value_in_a_column_of_its_own_is_hidden(gap: str) -> None:
+    assert hide_text(f"DB_PASSWORD:{gap}hunter2-9fQzLw7\n") == f"DB_PASSWORD:{gap}{PLACEHOLDER}\n"
+
+
 def test_a_list_of_100_containers_takes_a_fraction_of_a_millisecond() -> None:
     data = listing()
     text = compact(data)
@@ -244,3 +249,32 @@ UNITS = [
 @pytest.mark.parametrize("unit", UNITS)
 def test_hostile_input_takes_time_in_proportion_to_its_length(before: str, unit: str) -> None:
     assert seconds(hide_text, before + unit * (200_000 // len(unit))) < 1.0
+
+
+VALUES_IN_VALUES = [
+    "token:a/", "secret:]", "Cookie:]", "authorization:a/", "authorization: digest realm=x ", "token:file://", "dsn:x/",
+    "token:-a:", "\u00e9eyJ", "=eyJ",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("unit", VALUES_IN_VALUES)
+def test_values_that_stay_and_hold_others_take_no_time_by_the_square(unit: str) -> None:
+    assert seconds(hide_text, "x " + unit * (100_000 // len(unit))) < 3.0  # 0.3 s, and without end by the square
+
+
+def test_backslashes_in_an_open_quote_take_time_in_proportion_to_their_number() -> None:
+    assert seconds(hide_text, "cookie:`" + "\\" * 200_000) < 1.0
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ('[{"name":"DB_PASSWORD","value":"hunter2"}]', '[{"name":"DB_PASSWORD","value":"[REDACTED]"}]'),
+        ('{"name": "API_TOKEN", "value": "a\\"b"}', '{"name": "API_TOKEN", "value": "[REDACTED]"}'),
+        ('{"name":"PORT","value":"8080"}', '{"name":"PORT","value":"8080"}'),
+        ("the password was set to hunter2", "the password was set to [REDACTED]"),
+        ("the password is set to default", "the password is set to default"),
+    ],
+)
+def test_a_value_beside_its_name_is_hidden(text: str, shown: str) -> None:
+    assert hide_text(text) == shown

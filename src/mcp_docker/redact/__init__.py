@@ -28,7 +28,7 @@ FREE = frozenset("raw labels options attributes failed skipped".split())
 
 def clean_text(text: str) -> str:
     """Take out escape sequences and control, bidi and other unseen characters; newline and tab stay."""
-    return _CONTROLS.sub("", _ESCAPES.sub("", text.replace("\r\n", "\n")))
+    return _CONTROLS.sub("", _ESCAPES.sub("", text))
 
 
 def told(text: str, *, hide: bool) -> str:

@@ -85,7 +85,7 @@ PROSE = NOTHING | frozenset(
 _NUMBER = re.compile(r"[+-]?\d{1,9}(?:\.\d+)?(?:ms|us|ns|s|m|h|d|%|k|kb|mb)?")
 _PATH = re.compile(
     r"(?:/(?:run|etc|var|usr|home|root|opt|secrets?|mnt|tmp|app|data|srv|certs?|config|proc|sys|dev|bin|lib|vault)"
-    r"(?:/[\w.@%+-]+)*/?|(?:~|\.{1,2})(?:/[\w.@%+-]+)+|[A-Za-z]:[\\/][\w.\\/ -]*|file://\S*)"
+    r"(?:/[\w.@%+-]+)*/?|(?:~|\.{1,2})(?:/[\w.@%+-]+)+|[A-Za-z]:[\\/][\w.\\/ -]*|file://\S{0,1000})"
 )
 _NAMESPACED = re.compile(r"[a-z][a-z-]*/[a-z][a-z.-]*(?:-\d+)?")
 _CODE = re.compile(
@@ -105,6 +105,10 @@ _CHALLENGE = re.compile(
 )
 
 
+_JUDGED = 500
+"""Characters that tell what a value is: one that stays may hold others, which are looked at in their turn."""
+
+
 def decodes_to_pair(value: str) -> bool:
     """Whether this is the base64 of user:password."""
     try:
@@ -116,7 +120,7 @@ def decodes_to_pair(value: str) -> bool:
 def hidden(kind: str, value: str) -> str:
     """A value under a name of this kind, without what is secret in it."""
     bare = value.strip()
-    if not bare or bare == PLACEHOLDER or _MASK.fullmatch(bare) or bare.lower() in NOTHING:
+    if not bare or bare == PLACEHOLDER or _MASK.fullmatch(bare) or bare[:_JUDGED].lower() in NOTHING:
         return value
     if kind not in ("password", "pwd") and (_NUMBER.fullmatch(bare) or _NAMESPACED.fullmatch(bare)):
         return value
@@ -126,7 +130,7 @@ def hidden(kind: str, value: str) -> str:
         pair = re.fullmatch(r"[^\s:/]{1,100}:[^\s:/][^\s]{0,200}", bare)
         return PLACEHOLDER if decodes_to_pair(bare) or pair else value
     if kind == "dsn":
-        return _DSN.sub(rf"\1{PLACEHOLDER}", value, count=1)
+        return _DSN.sub(rf"\1{PLACEHOLDER}", value[:_JUDGED], count=1) + value[_JUDGED:]
     if kind == "header":
         for scheme in (_SCHEME, _SIGNED):
             if match := scheme.fullmatch(value):
@@ -143,16 +147,18 @@ _PAIR = re.compile(r"(?<![^\s;])([^=;\s]{1,100}=)([^;\s\"'\\]+)")
 
 def _cookies(value: str) -> str:
     """Cookies without their values; only the first of Set-Cookie is one, the others are its attributes."""
+    if not _PAIR.match(value):
+        return ""
     sets = re.search(r";\s*(?i:path|expires|max-age|domain|httponly|secure|samesite)\b", value)
-    return _PAIR.sub(rf"\1{PLACEHOLDER}", value, count=1 if sets else 0) if _PAIR.match(value) else ""
+    return _PAIR.sub(rf"\1{PLACEHOLDER}", value, count=1 if sets else 0)
 
 
 # ---- names and values in text ----
 
-_ENTRY = re.compile(r"(?<![\w.\-])([\w.\-]++)(?:\]|%5[Dd])?(\\*+[\"'`]?)[ \t]{0,8}(=>|:=|=(?!=)|:(?!//|=))[ \t]{0,8}")
+_ENTRY = re.compile(r"(?<![\w.\-])([\w.\-]++)(?:\]|%5[Dd])?(\\*+[\"'`]?)[ \t]{0,8}(=>|:=|=(?!=)|:(?!//|=))[ \t]{0,60}")
 _TWO_WORDS = re.compile(rf"(?i)(?:{_KEY_OF}|connection)[ ]\Z")
 _QUOTE = re.compile(r"(?:[bBuUrRfF]{1,2}(?=[\"']))?(\\*+)([\"'`])")
-_QUOTES = {mark: re.compile(rf"(\\*+){mark}") for mark in "\"'`"}
+_QUOTES = {mark: re.compile(rf"(?<!\\)(\\*+){mark}") for mark in "\"'`"}
 _BARE = re.compile(
     r"(?:\[REDACTED\]|\\(?![\"'`nrt\\])|[^\s\"'`\\,;&<)\]}]|[,;&](?![\s\"'\\{\[]|$|[\w.\-\[\]% ]{1,40}[=:])|<(?!/)"
     r"|[)\]}](?![\s\"'`\\,;.)\]}]|$))++"
@@ -163,7 +169,7 @@ _HEADER_REST = re.compile(r"[^\"'`\n\\]+")
 
 def hide_entries(line: str) -> str:
     """`name=value`, `name: value`, `"name": "value"` and their like in one line."""
-    done, out, at = 0, [], 0
+    done, out, at, run = 0, [], 0, 0
     while match := _ENTRY.search(line, at):
         at = match.end()
         name = match[1]
@@ -180,7 +186,8 @@ def hide_entries(line: str) -> str:
             begin, end, at_close = opening.end(), *_closing(line, opening)
             new = hidden(kind, line[begin:end])
         else:
-            at_close = end = _bare_end(line, at, kind)
+            end, run = _bare_end(line, at, kind, run)
+            at_close = end
             new = _bare(kind, match, line, end)
         if new != line[begin:end]:
             out += [line[done:begin], new]
@@ -207,21 +214,26 @@ def _closing(line: str, opening: re.Match[str]) -> tuple[int, int]:
     return len(line), len(line)
 
 
-def _bare_end(line: str, at: int, kind: str) -> int:
+def _bare_end(line: str, at: int, kind: str, run: int) -> tuple[int, int]:
+    """Where an unquoted value ends, and the run of characters that it is in; `run` is where that before ended."""
     if kind == "cookie" and _PAIR_HERE.match(line, at) and (rest := _HEADER_REST.match(line, at)):
-        return rest.end()
+        return rest.end(), run
     if kind == "header" and _SIGNED_HERE.match(line, at):
-        return len(line)
+        return len(line), run
     scheme = _SCHEME_HERE.match(line, at) if kind == "header" else None
-    token = _BARE.match(line, scheme.end() if scheme else at)
-    return token.end() if token else at
+    start = scheme.end() if scheme else at
+    if start < run:  # a value that stayed, with another in it: both end where it does
+        return run, run
+    token = _BARE.match(line, start)
+    return (token.end(), token.end()) if token else (at, run)
 
 
 def _bare(kind: str, match: re.Match[str], line: str, end: int) -> str:
     """An unquoted value. After a colon it may be prose, unless it looks made or stands alone."""
     value = line[match.end() : end]
     word = value.rstrip(".,;:!?)")
-    if word.lower() in PROSE or _MASK.fullmatch(word) or not re.search(r"\w", value):
+    head = word[:_JUDGED]
+    if head.lower() in PROSE or _MASK.fullmatch(word) or not re.search(r"\w", value):
         return value
     if _SCHEME.match(value) or (kind == "cookie" and _PAIR_HERE.match(value)):
         return hidden(kind, value)
@@ -230,9 +242,9 @@ def _bare(kind: str, match: re.Match[str], line: str, end: int) -> str:
             line[max(match.start() - 100, 0) : match.start()].strip(" \t-"),
             line[end : end + 100].strip(" \t,;})]\"'\\"),
         )
-        if not _GENERATED.search(word) and (value.endswith(("...", "…")) or after or (before and kind != "password")):
+        if not _GENERATED.search(head) and (value.endswith(("...", "…")) or after or (before and kind != "password")):
             return value
-        if (before or after) and kind != "password" and not (re.search(r"\d", word) and len(word) >= 8):
+        if (before or after) and kind != "password" and not (re.search(r"\d", head) and len(word) >= 8):
             return value
         if match[1] == "PASS" or re.search(r"(?i)\b(?:unexpected|illegal)\s*$", before):
             return value

@@ -1,4 +1,4 @@
-"""Secrets by their shape: tokens that carry their issuer's prefix, passwords in URLs, private keys."""
+"""Secrets by shape or place: issuers' tokens, passwords in URLs, private keys, values beside their names."""
 
 import re
 
@@ -14,7 +14,7 @@ _TOKENS = re.compile(
     r"|SG\.[\w-]{16,255}\.[\w-]{16,255}|do[opr]_v1_[a-f0-9]{32,255}|shpat_[a-fA-F0-9]{20,255}"
     r"|\d{6,12}:AA[\w-]{30,64}|AGE-SECRET-KEY-1[A-Z0-9]{20,255}|hv[sbr]\.[\w-]{16,1024}|dapi[a-f0-9]{32}(?:-\d)?"
     r"|s\.(?=[A-Za-z]*\d)[A-Za-z0-9]{24}(?![\w.(])"
-    r"|eyJ[\w=-]{8,}+\.[\w=-]{8,}+(?:\.[\w=-]*+){0,3}"
+    r"|eyJ[\w=-]{8,4096}+\.[\w=-]{8,}+(?:\.[\w=-]*+){0,3}"
     r")"
 )
 TOKEN_STEMS = (
@@ -32,11 +32,16 @@ _URL = re.compile(
     r"(?!\d{1,5}(?:[/?#\s\"',]|$))((?:\[REDACTED\]|(?!://)[^\s\"'<>`\\]){1,300})(@)(?=[\w.\-\[({$%/]|$)"
 )
 _TAG = re.compile(r"(<([\w.:-]{1,80})(?:\s[^<>]{0,200})?>)([^<>\s][^<>]{0,2000})(?=</)")
+_NAME_AND_VALUE = re.compile(
+    r"(\"name\"[ ]{0,4}:[ ]{0,4}\"([\w.-]{1,200})\"[ ]{0,4},[ ]{0,4}\"value\"[ ]{0,4}:[ ]{0,4}\")"
+    r"((?:[^\"\\]|\\.){1,2000}+)(?=\")"
+)
 _SAID = re.compile(
     r"(?i)(\bidentified[ ](?:with[ ]\S{1,40}[ ])?by[ ]+(?:password[ ]+)?|\bpassword[ ]+)(['\"])([^'\"\n]{1,500})(?=\2)"
 )
 _TOLD = re.compile(
-    r"(?i)(\b(?:password|passphrase)(?:[ ]for[ ]\S{1,100})?[ ](?:is[ ]generated[ ]for[ ][^\s:]{1,100}|is|was|set[ ]to)"
+    r"(?i)(\b(?:password|passphrase)(?:[ ]for[ ]\S{1,100})?[ ](?:is[ ]generated[ ]for[ ][^\s:]{1,100}"
+    r"|(?:(?:is|was|has[ ]been)[ ])?(?:set|changed)[ ]to|is|was)"
     r":?[ ]+|\blogin[ ]+\S{1,100}[ ]+password[ ]+|^[ \t]*password[ ]+(?=\S+$)|\brequirepass[ ]+|\bmasterauth[ ]+)"
     r"([^\s\"']{1,300})"
 )
@@ -54,7 +59,9 @@ def hide_shapes(line: str) -> str:
     if "basic " in low:
         line = _BASIC.sub(lambda match: PLACEHOLDER if decodes_to_pair(match[1]) else match[1], line)
     if "</" in line:
-        line = _TAG.sub(_tag, line)
+        line = _TAG.sub(_named, line)
+    if '"value"' in line:
+        line = _NAME_AND_VALUE.sub(_named, line)
     if "identified" in low or "pass" in low:
         line = _SAID.sub(rf"\1\2{PLACEHOLDER}", line)
     if "pass" in low or "masterauth" in low:
@@ -66,7 +73,7 @@ def _url(match: re.Match[str]) -> str:
     return match[1] + hidden("password", match[2]) + match[3]
 
 
-def _tag(match: re.Match[str]) -> str:
+def _named(match: re.Match[str]) -> str:
     kind = kind_of(match[2])
     return match[1] + (hidden(kind, match[3]) if kind else match[3])
 
