@@ -179,6 +179,12 @@ def test_a_line_right_behind_a_torn_one_is_read(path: Path, raw: list[bytes]) ->
     assert report.lines == 6
 
 
+def test_a_line_that_only_lost_its_end_is_read_and_the_one_behind_it_too(path: Path, raw: list[bytes]) -> None:
+    put(path, [raw[0] + raw[1], *raw[2:]])
+    report = verify(path)
+    assert (report.is_whole, report.interrupted.count, report.lines) == (True, 0, 6)
+
+
 def test_runs_are_checked_each_for_itself(path: Path) -> None:
     logs = [Audit(path, LARGE) for _ in range(3)]
     for number in range(30):

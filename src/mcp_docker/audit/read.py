@@ -108,12 +108,14 @@ def _read(name: Path, number: int, raw: bytes) -> Iterator[Line]:
     if (record := _record(raw)) is not None:
         yield Line(name, number, raw, record)
         return
-    # A line may stand right behind a torn one, where its writer looked before the other was cut short. Quotes inside
-    # a JSON text are escaped, so this start is never part of one.
+    # A line may stand right behind a torn one, or one that only lost its end, where its writer looked before the other
+    # was cut short. Quotes inside a JSON text are escaped, so this start is never part of one.
     start = raw.find(_START, 1)
     while start > 0:
         if (record := _record(raw[start:])) is not None:
-            yield Line(name, number, raw[:start], is_torn=_is_torn(raw[:start]))
+            before = raw[:start]
+            whole = _record(before)
+            yield Line(name, number, before, whole, is_torn=whole is None and _is_torn(before))
             yield Line(name, number, raw[start:], record)
             return
         start = raw.find(_START, start + 1)
