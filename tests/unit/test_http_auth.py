@@ -349,6 +349,15 @@ async def test_clocks_may_differ_a_little(issuer: AuthorizationServer, open_veri
     assert seen.reasons == [Failure.EXPIRED, Failure.NOT_YET_VALID, Failure.NOT_YET_VALID]
 
 
+async def test_clocks_may_differ_by_a_minute_where_nothing_else_is_said(
+    issuer: AuthorizationServer, open_verifier: Open
+) -> None:
+    noon = 2_000_000_000
+    verifier = open_verifier(now=Clock(noon))
+    assert await verifier.verify_token(issuer.token(iat=noon, exp=noon - 59))
+    assert await verifier.verify_token(issuer.token(iat=noon, exp=noon - 60)) is None
+
+
 async def test_one_of_several_audiences_is_enough(issuer: AuthorizationServer, open_verifier: Open) -> None:
     verifier = open_verifier(audiences=("api://docker", AUDIENCE))
     access = await verified(verifier, issuer.token(aud=["https://other.example", AUDIENCE]))

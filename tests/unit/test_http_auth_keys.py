@@ -1,7 +1,6 @@
 """An issuer's keys are found, checked and kept, whatever the place that has them does."""
 
 import ssl
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -137,6 +136,29 @@ async def test_who_leaves_does_not_end_the_fetch_for_the_others(
             issuer.gate.set()
     assert len(accepted) == 1
     assert issuer.counted(KEYS) == 1
+
+
+async def test_a_new_key_that_is_being_looked_for_is_waited_for_by_all_who_need_it(
+    issuer: AuthorizationServer, verifier: JwtVerifier
+) -> None:
+    assert await verifier.verify_token(issuer.token())
+    issuer.rotate(made("ES256"), "next")
+    issuer.answers[KEYS] = issuer.held(issuer.usual(KEYS, {}))
+    token = issuer.token({"alg": "ES256"})
+    accepted: list[object] = []
+
+    async def knock() -> None:
+        accepted.append(await verified(verifier, token))
+
+    with anyio.fail_after(10):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(knock)
+            await anyio.to_thread.run_sync(issuer.waiting.wait)
+            tasks.start_soon(knock)
+            await anyio.wait_all_tasks_blocked()
+            issuer.gate.set()
+    assert len(accepted) == 2
+    assert issuer.counted(KEYS) == 2
 
 
 async def test_closing_ends_a_fetch(issuer: AuthorizationServer, verifier: JwtVerifier) -> None:
@@ -382,6 +404,7 @@ async def test_a_key_id_with_two_different_keys_is_no_ones(
         ("/realms/a", [OPENID + "/realms/a"]),
         ("/realms/a", ["/realms/a" + OPENID]),
         ("/", [OPENID]),
+        ("/realms/a/", [METADATA + "/realms/a"]),
     ],
 )
 async def test_keys_are_found_by_the_issuers_metadata(clock: Clock, path: str, places: list[str]) -> None:
@@ -448,11 +471,10 @@ async def test_no_metadata_means_no_keys(issuer: AuthorizationServer, open_verif
 async def test_all_requests_of_a_search_have_one_time_limit(
     issuer: AuthorizationServer, open_verifier: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(outbound, "SECONDS", 0.2)
+    monkeypatch.setattr(outbound, "SECONDS", 2.0)
     issuer.answers |= dict.fromkeys((METADATA, OPENID), issuer.held(hang_up))
-    began = time.monotonic()
-    assert await open_verifier(jwks_url=None).verify_token(issuer.token()) is None
-    assert time.monotonic() - began < 2
+    with anyio.fail_after(10):
+        assert await open_verifier(jwks_url=None).verify_token(issuer.token()) is None
     assert [asked.path for asked in issuer.asked] == [METADATA]
 
 
