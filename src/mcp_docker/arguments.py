@@ -59,7 +59,7 @@ def _decoded(value: Any, annotation: Any) -> Any:
     if isinstance(value, str) and value[:1] in ("{", "[") and not _takes_text(annotation):
         try:
             return json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             return value
     return value
 

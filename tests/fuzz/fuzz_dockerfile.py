@@ -1,5 +1,6 @@
 """Dockerfiles and .dockerignore: the images that a build would pull, and what is left out of its context."""
 
+import posixpath
 import re
 from collections.abc import Mapping
 from typing import Any, cast
@@ -11,7 +12,7 @@ from tests.fuzz.harness import fuzz, instrumented, text_in
 
 with instrumented():
     from mcp_docker.engine.dockerfile import buildkit_flag, check_plain, heredoc, images, privileges
-    from mcp_docker.engine.ignored import Ignored, Pattern
+    from mcp_docker.engine.ignored import LINE_CHARACTERS, Ignored, Pattern
     from mcp_docker.errors import InvalidArguments
 
 MODULES = ("mcp_docker.engine.dockerfile", "mcp_docker.engine.ignored")
@@ -57,6 +58,10 @@ def check_pattern(line: str, path: str) -> None:
     assert pattern.matches(path) == followed, (line, path)
     with mock.patch("mcp_docker.engine.ignored._STARS", -1):
         assert Pattern(line).matches(path) == followed, (line, path)
+    if posixpath.normpath(line.removeprefix("!").strip()).startswith("../") and not path.startswith(".."):
+        assert not followed, (line, path)
+    if len(line) > LINE_CHARACTERS:
+        return
     ignored = Ignored([line])
     out = ignored.leaves_out(ignored.matches(path))
     assert out is (bool(pattern.text) and followed and not pattern.takes_back)

@@ -50,7 +50,8 @@ def check(text: str) -> None:
     expected = host.lower()
     if not expected.startswith("["):
         assert place.host == ("docker.io" if expected in HUBS else expected)
-    assert "/".join(place.path) in (path, f"library/{path}")
+    official = host == "docker.io" and "/" not in path
+    assert "/".join(place.path) == (f"library/{path}" if official else path)
     assert registries.private(place.host) or place.host not in ("localhost", "127.0.0.1", "[::1]")
     for rule in (registries.pull, registries.push):
         try:

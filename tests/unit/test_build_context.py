@@ -291,6 +291,9 @@ def test_with_the_policy_lifted_any_folder_is_built_and_secrets_stay(
         ("[z-a]", [], ["z", "a"]),
         ("[[x]", ["[", "x"], ["a"]),
         ("\\*", ["*"], ["a"]),
+        ("../a", [], ["a"]),
+        ("a/../../b", [], ["a", "b"]),
+        ("/../a", ["a"], ["b"]),
         ("*a*b*c*d*", ["abcd", "xaxbxcxdx"], ["abc", "a/bcd"]),
         ("**/a/*/**/b/*/c*", ["a/x/b/y/c", "q/a/x/r/b/y/cc"], ["a/b/c", "a/x/b/c"]),
         ("*/*/*/*/**", ["a/b/c/d/e", "a/b/c/d/e/f"], ["a/b/c/d"]),
@@ -340,6 +343,20 @@ def test_a_pattern_made_to_take_forever_does_not() -> None:
     before = time.process_time()
     assert not pattern.matches("a" * 250)
     assert time.process_time() - before < 5
+
+
+@pytest.mark.parametrize(
+    ("pattern", "path"), [("*" * 4_000, "a" * 250), ("**/**/**/x", "a/" * 2_000 + "b"), ("*a*a*b", "a" * 4_000)]
+)
+def test_stars_take_time_by_the_length_of_the_path(pattern: str, path: str) -> None:
+    before = time.process_time()
+    Pattern(pattern).matches(path)
+    assert time.process_time() - before < 5
+
+
+def test_a_pattern_that_is_longer_than_any_path_is_refused() -> None:
+    with pytest.raises(InvalidArguments, match="more than 4096 characters"):
+        Ignored(["[" * 4_097])
 
 
 def test_too_many_patterns_are_refused() -> None:

@@ -1,10 +1,13 @@
 """docker_create_container: what people write, what is sent, and what is refused before anything is."""
 
 import threading
+import time
 from typing import Any
 
 import pytest
 
+from mcp_docker.errors import InvalidArguments
+from mcp_docker.tools.containers.create import CreateContainer
 from mcp_docker.tools.containers.mounts import VolumeMount
 from tests.conftest import code_of, data_of
 from tests.unit.conftest import FakeEngine, Run
@@ -452,6 +455,11 @@ MALFORMED: list[tuple[str, Any, str]] = [
     ("devices", ["sda"], "is not a device"),
     ("devices", ["/dev/sda:/dev/sda:x"], "is not a device"),
     ("devices", ["/dev/sda"] * 65, "at most 64"),
+    ("command", "x" * 32_769, "write a list of strings"),
+    ("volumes", {f"/v{number}": "/x" for number in range(65)}, "at most 64"),
+    ("ports", "[" * 100_000, "is not a port"),
+    ("command", "[" * 100_000, "write a list of strings"),
+    ("environment", '{"A":' * 100_000, "for an empty one"),
 ]
 
 
@@ -462,6 +470,36 @@ def test_what_does_not_fit_is_refused_by_name_before_the_engine_is_asked(
     text = refusal_of(docker, run, **{argument: written})
     assert argument in text
     assert said in text
+
+
+def test_what_is_nested_too_deeply_for_words_is_refused() -> None:
+    deep: Any = []
+    for _ in range(100_000):
+        deep = [deep]
+    with pytest.raises(InvalidArguments, match="nested too deeply"):
+        CreateContainer.parse({"image": "alpine", "labels": deep})
+
+
+def test_half_a_surrogate_pair_in_arguments_is_refused(docker: FakeEngine, run: Run) -> None:
+    assert "surrogate" in refusal_of(docker, run, sysctls='["\\ud800"]')
+
+
+@pytest.mark.parametrize(
+    ("argument", "written"),
+    [
+        ("labels", "= " * 100_000),
+        ("environment", "=" + " " * 200_000),
+        ("ports", ["1-128"] * 25_000),
+        ("ports", {"1-128": ["1-128"] * 25_000}),
+        ("command", "x" * 200_000),
+        ("volumes", ["/x"] * 50_000),
+    ],
+)
+def test_long_arguments_are_refused_in_no_time(argument: str, written: Any) -> None:
+    began = time.thread_time()
+    with pytest.raises(InvalidArguments, match=argument):
+        CreateContainer.parse({"image": "alpine", argument: written})
+    assert time.thread_time() - began < 1
 
 
 CONTRADICTIONS: list[tuple[dict[str, Any], str]] = [

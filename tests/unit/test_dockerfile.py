@@ -1,6 +1,7 @@
 """What is read from a Dockerfile before it is sent."""
 
 import re
+import time
 
 import pytest
 from hypothesis import given
@@ -220,3 +221,9 @@ def test_windows_line_ends_are_no_control_characters() -> None:
 
 def test_a_part_of_an_id_may_be_a_name() -> None:
     assert [base.name for base in dockerfile.images("FROM sha256:abcdef1234\n", {})] == ["sha256:abcdef1234"]
+
+
+def test_flags_without_number_are_read_in_time_by_their_length() -> None:
+    began = time.thread_time()
+    assert dockerfile.heredoc("RUN " + "--a " * 250_000 + "<<") is None
+    assert time.thread_time() - began < 2

@@ -39,6 +39,12 @@ def config(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     return folder / "config.json"
 
 
+@pytest.mark.parametrize("name", ["registry-1.docker.io/redis", "Docker.io/redis"])
+def test_only_names_that_engines_complete_are_taken_for_official_images(name: str) -> None:
+    assert pulls(name, safety_allowed_registries=["docker.io"])
+    assert not pulls(name, safety_allowed_registries=["docker.io/library"])
+
+
 @pytest.mark.parametrize(
     ("entry", "name"),
     [

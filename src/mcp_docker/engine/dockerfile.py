@@ -357,9 +357,10 @@ def _escape(text: str) -> str:
 
 
 def _without_flags(rest: str) -> str:
-    while match := _FLAG.match(rest):
-        rest = rest[match.end() :]
-    return rest
+    at = 0
+    while match := _FLAG.match(rest, at):
+        at = match.end()
+    return rest[at:]
 
 
 def _is_json(rest: str) -> bool:

@@ -9,7 +9,10 @@ from collections.abc import Iterable, Sequence
 from mcp_docker.errors import InvalidArguments
 
 PATTERNS = 5_000
+LINE_CHARACTERS = 4_096
 _STARS = 3
+_SHORT = 400
+"""Characters of a path up to which three stars don't take long either."""
 
 _TOKEN = re.compile(r"\*\*/?|\*|\?|\[\^?\]?[^\]]*\]|\\?(.)", re.DOTALL)
 _WILD = {"*": "[^/]*", "?": "[^/]", "**/": "(?:.*/)?", "**": "(?:.*/)?"}
@@ -19,10 +22,15 @@ class Ignored:
     """The patterns of a .dockerignore, in their order; of those that match a path the last decides.
 
     Raises:
-        InvalidArguments: they are too many.
+        InvalidArguments: they are too many, or one is too long.
     """
 
     def __init__(self, lines: Iterable[str]) -> None:
+        lines = list(lines)
+        if any(len(line) > LINE_CHARACTERS for line in lines):
+            raise InvalidArguments(
+                f".dockerignore has a line of more than {LINE_CHARACTERS} characters", "no path is that long."
+            )
         self._patterns = [pattern for line in lines if (pattern := Pattern(line)).text]
         if len(self._patterns) > PATTERNS:
             raise InvalidArguments(f".dockerignore has more than {PATTERNS} patterns", "write fewer, with wildcards.")
@@ -54,20 +62,23 @@ class Pattern:
     def __init__(self, line: str) -> None:
         self.takes_back = line.startswith("!")
         parts: list[str] = []
-        for part in line.removeprefix("!").strip().split("/"):
-            if part == "..":
+        path = line.removeprefix("!").strip()
+        for part in path.split("/"):
+            if part == ".." and (path.startswith("/") or parts[-1:] not in ([], [".."])):
                 del parts[-1:]
             elif part not in ("", "."):
                 parts.append(part)
         self.text = "/".join(parts)
         self._tokens = [_translated(match) for match in _TOKEN.finditer(self.text)]
         self._regex: re.Pattern[str] | None = None
-        if sum(token in (_WILD["*"], _WILD["**"]) for token in self._tokens) <= _STARS:
+        stars = sum(token in (_WILD["*"], _WILD["**"]) for token in self._tokens)
+        self._most = _SHORT if stars == _STARS else LINE_CHARACTERS
+        if stars <= _STARS:
             *before, last = self._tokens or [""]
             self._regex = _compiled("".join(before) + (".*" if last == _WILD["**"] else last))
 
     def matches(self, path: str) -> bool:
-        if self._regex is not None:
+        if self._regex is not None and len(path) <= self._most:
             return self._regex.fullmatch(path) is not None
         return self._followed(path)
 
@@ -98,6 +109,8 @@ class Pattern:
             at = state
             while at < len(self._tokens) and self._tokens[at] in (_WILD["*"], _WILD["**"]):
                 at += 1
+                if at in found:  # another goes on from there
+                    break
                 found.add(at)
         return found
 

@@ -171,8 +171,9 @@ def _named(value: str) -> Place:
         raise RegistryRefused(
             f"{value[:300]!r} is no image name", "write [host[:port]/]path[:tag][@sha256:digest], in lower case."
         )
-    host = _host(host)
-    return Place(host, ("library", *parts) if host == _HUB and len(parts) == 1 else parts)
+    # engines know these two spellings of Docker Hub alone, and ask any other for the path as it is written
+    short = len(parts) == 1 and host in (_HUB, f"index.{_HUB}")
+    return Place(_host(host), ("library", *parts) if short else parts)
 
 
 def _is_host(text: str) -> bool:

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,254}")
+_MOST_CHARACTERS = 32_768
 _DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?", re.ASCII)
 
 
@@ -133,9 +134,13 @@ Moment = Annotated[
 def _words(value: Any) -> Any:
     """A command as a list; a string is split as a shell would, without running one, or parsed if it is a JSON list."""
     if isinstance(value, str):
+        value = _strings_or_json(value)
+    if isinstance(value, str):
+        # the time that shlex takes grows with the square of a word's length
+        if len(value) > _MOST_CHARACTERS:
+            raise ValueError(f"more than {_MOST_CHARACTERS} characters: write a list of strings")
         try:
-            value = _strings_or_json(value)
-            value = shlex.split(value) if isinstance(value, str) else value
+            value = shlex.split(value)
         except ValueError as error:
             raise ValueError(f"{str(error).lower()} in {value!r}: close it, or write a list of strings") from None
     if not isinstance(value, list):
@@ -150,7 +155,7 @@ def _strings_or_json(value: str) -> Any:
     if value.lstrip().startswith("["):
         try:
             decoded = json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             return value
         if isinstance(decoded, list) and all(isinstance(item, str | int | float) for item in decoded):
             return decoded

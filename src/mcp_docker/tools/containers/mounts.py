@@ -48,6 +48,8 @@ def mounts(value: Any) -> list[VolumeMount]:
     Raises:
         ValueError: naming what does not fit, and the forms.
     """
+    if isinstance(value, list | dict) and len(value) > MOST_VOLUMES:
+        raise ValueError(f"these are {len(value)} volumes; at most {MOST_VOLUMES} can be mounted")
     match value:
         case str():
             found = [_written(value)]
@@ -57,8 +59,6 @@ def mounts(value: Any) -> list[VolumeMount]:
             found = list(_mapped(value))
         case _:
             raise ValueError(_FORMS)
-    if len(found) > MOST_VOLUMES:
-        raise ValueError(f"these are {len(found)} volumes; at most {MOST_VOLUMES} can be mounted")
     targets = [mount.target for mount in found]
     if twice := sorted({target for target in targets if targets.count(target) > 1}):
         raise ValueError(f"{twice[0]!r} is the target of more than one volume")

@@ -278,8 +278,11 @@ Runtime = Annotated[str, _matching(re.compile(r"[\w./+-]{1,255}", re.ASCII), "a 
 
 def devices(value: Any) -> list[dict[str, str]]:
     """The engine's form of "/dev/x", "/dev/x:/dev/y" and "/dev/x:/dev/y:rwm"."""
+    items = _each(value)
+    if len(items) > 64:
+        raise ValueError("at most 64 devices")
     found = []
-    for item in _each(value):
+    for item in items:
         host, _, rest = text_of(item).strip().partition(":")
         inner, _, rights = rest.partition(":")
         if re.fullmatch("[rwm]{1,3}", inner) and not rights:
@@ -290,8 +293,6 @@ def devices(value: Any) -> list[dict[str, str]]:
         found.append(
             {"PathOnHost": posixpath.normpath(host), "PathInContainer": inner, "CgroupPermissions": rights},
         )
-    if len(found) > 64:
-        raise ValueError("at most 64 devices")
     return found
 
 

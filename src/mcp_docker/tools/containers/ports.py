@@ -4,6 +4,7 @@ import ipaddress
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, WithJsonSchema
@@ -41,15 +42,18 @@ def ports(value: Any) -> list[Port]:
     Raises:
         ValueError: naming what does not fit, and the forms.
     """
+    named: Iterator[Port]
     match value:
         case dict():
-            found = [port for inner, outer in value.items() for port in _mapped(inner, outer)]
+            named = (port for inner, outer in value.items() for port in _mapped(inner, outer))
         case list():
-            found = [port for item in value for port in _written(item)]
+            named = (port for item in value for port in _written(item))
         case _:
-            found = list(_written(value))
+            named = _written(value)
+    # a short text can name many
+    found = list(islice(named, MOST_PORTS + 1))
     if len(found) > MOST_PORTS:
-        raise ValueError(f"these are {len(found)} ports; at most {MOST_PORTS} can be published")
+        raise ValueError(f"these are too many ports; at most {MOST_PORTS} can be published")
     taken: set[tuple[str, str, int]] = set()
     for port in found:
         place = port.protocol, port.address, port.host
