@@ -93,7 +93,7 @@ def allowed_here(path: str, roots: Sequence[str]) -> str | None:
         return None
     real = os.path.realpath(path)
     try:
-        mode = os.stat(path).st_mode
+        mode = os.stat(real).st_mode  # a file is itself with "/." behind it, as it is for the engine
         real.encode()
     except (OSError, ValueError):
         return None

@@ -157,12 +157,14 @@ def _key_in_line(line: str) -> str:
         out += [line[at : begin.end()], PLACEHOLDER if re.search(r"\w{3}", body) else body]
         at = stop
     line = "".join([*out, line[at:]])
-    if (end := _KEY_END.search(line)) and not _KEY_BEGIN.search(line[: end.start()]):
-        before = line[: end.start()]
+    out, at = [], 0
+    for end in _KEY_END.finditer(line):
+        before = line[at : end.start()]
         kept = before.rstrip(_FOLDED_CHARACTERS)
-        if len(before) - len(kept) > 1:
-            line = kept + PLACEHOLDER + line[end.start() :]
-    return line
+        cut_off = len(before) - len(kept) > 1 and not _KEY_BEGIN.search(before)
+        out += [kept + PLACEHOLDER if cut_off else before, end[0]]
+        at = end.end()
+    return "".join([*out, line[at:]])
 
 
 _FOLDED_CHARACTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=\\ "
