@@ -9,7 +9,6 @@ import anyio
 from mcp_docker import __version__
 from mcp_docker.caller import Caller, user
 from mcp_docker.engine import CallScope, NoEngine
-from mcp_docker.engine.address import remedy
 from mcp_docker.errors import Refused
 from mcp_docker.pipeline import Call, Pipeline
 from mcp_docker.tool import Kind, Tier
@@ -54,7 +53,7 @@ def _engine(pipeline: Pipeline) -> bool:
         _line("engine", "none answers")
         for place, reason in error.tried:
             _line("", f"{place.address}  ({place.rule}): {reason}")
-        _line("to do", remedy())
+        _line("to do", error.remedy)
         return False
     except Refused as error:
         _line("engine", str(error))

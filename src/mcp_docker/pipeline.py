@@ -5,7 +5,7 @@ import threading
 import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -42,11 +42,14 @@ CALLS_IN_FLIGHT = 64
 GRACE_SECONDS = 0.8
 TIDY_SECONDS = 5.0
 AUDIT_SECONDS = 3.0
+AGAIN_SECONDS = 0.05
 REFUSAL_CHARACTERS = 4_000
 
 Observed = Callable[[str, str | None, str, str | None, float], None]
 """Is told of a call: the name, the tier, the outcome, the code of a refusal, seconds."""
 AT_HAND = ("stdio", "cli")
+
+Outcome = TypeVar("Outcome")
 
 
 @dataclass(frozen=True)
@@ -141,7 +144,7 @@ class Pipeline:
         finally:
             if not record.closed:
                 with anyio.move_on_after(AUDIT_SECONDS, shield=True):
-                    await anyio.to_thread.run_sync(record.close, refused, outcome, abandon_on_cancel=True)
+                    await in_thread(record.close, refused, outcome)
             if self._observed is not None and (ended := record.outcome) is not None:
                 self._observed(record.tool, record.tier, ended.word, ended.code, ended.seconds)
 
@@ -175,7 +178,7 @@ class Pipeline:
             job.scope.cut(errors.Cancelled("the server stops", "call again later."))
         with anyio.move_on_after(seconds):
             for job in jobs:
-                await anyio.to_thread.run_sync(job.finished.wait, seconds, abandon_on_cancel=True)
+                await in_thread(job.finished.wait, seconds)
 
     async def _run(self, asked: Declaration, call: Call, agreed: str, record: Record, teller: Teller) -> "_Job":
         self._slots = self._slots or anyio.CapacityLimiter(CALLS_IN_FLIGHT)
@@ -185,10 +188,11 @@ class Pipeline:
         try:
             async with teller.telling():
                 with anyio.move_on_after(limits.seconds):
-                    await anyio.to_thread.run_sync(job.run, limiter=self._slots, abandon_on_cancel=True)
+                    await in_thread(job.run, limiter=self._slots)
                 if not job.finished.is_set():
                     job.scope.cut(_timed_out(asked, limits))
-                    await anyio.to_thread.run_sync(job.finished.wait, GRACE_SECONDS, abandon_on_cancel=True)
+                    with anyio.move_on_after(GRACE_SECONDS):
+                        await in_thread(job.finished.wait, GRACE_SECONDS)
         finally:
             # also where the caller can't be told of its progress any more
             if job.scope.reason is None and not job.finished.is_set():
@@ -296,10 +300,10 @@ class _Job:
     def _translated(self, error: Exception) -> Refused:
         from mcp_docker.engine.errors import is_certain, translate
 
-        refused = translate(error, self._context.engine)
+        refused = translate(error, self._context.engine, self.scope)
         if isinstance(refused, errors.InternalError):
             logger.opt(exception=error).error("{} failed", self.asked.spec.name)
-        return refused if is_certain(error) else self._unsure(refused, unsure=True)
+        return refused if is_certain(error, self.scope) else self._unsure(refused, unsure=True)
 
     def _unsure(self, refused: Refused, *, unsure: bool = False) -> Refused:
         """Say of a change whose answer never came that it may have been made."""
@@ -312,7 +316,29 @@ class _Job:
         """Wait a little for what a cut call takes back, so that the audit says what became of it."""
         if self.started:
             with anyio.move_on_after(TIDY_SECONDS, shield=True):
-                await anyio.to_thread.run_sync(self.finished.wait, TIDY_SECONDS, abandon_on_cancel=True)
+                await in_thread(self.finished.wait, TIDY_SECONDS)
+
+
+async def in_thread(work: Callable[..., Outcome], *args: Any, limiter: anyio.CapacityLimiter | None = None) -> Outcome:
+    """Run this in a thread that may be left behind; where the system grants no more of them, once there is one."""
+
+    async def run() -> Outcome:
+        return await anyio.to_thread.run_sync(work, *args, limiter=limiter, abandon_on_cancel=True)
+
+    def none_is_left(error: BaseException) -> bool:
+        return isinstance(error, RuntimeError) and "new thread" in str(error)
+
+    try:
+        return await run()
+    except RuntimeError as error:
+        if not none_is_left(error):
+            raise
+    import tenacity
+
+    again = tenacity.AsyncRetrying(
+        retry=tenacity.retry_if_exception(none_is_left), wait=tenacity.wait_fixed(AGAIN_SECONDS), sleep=anyio.sleep
+    )
+    return await again(run)
 
 
 def _preview(tool: Tool, outlook: Outlook) -> Answer:

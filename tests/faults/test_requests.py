@@ -52,6 +52,7 @@ LATE = refused("TIMED_OUT")
 SAID = refused("ENGINE_ERROR", "REGISTRY_FAILED")
 ODD = refused("ENGINE_ERROR", "ENGINE_UNREACHABLE")
 BELIEVED = frozenset({"remove"})
+ELSEWHERE = b"HTTP/1.1 307 Elsewhere\r\nLocation: http://localhost:1/\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 ROWS: dict[str, Row] = {
     "hangs": Row(faults.hangs, LATE),
@@ -68,8 +69,11 @@ ROWS: dict[str, Row] = {
     "answers 500": Row(faults.says(500, b'{"message":"out of order"}'), SAID),
     "answers 503 without a word": Row(faults.says(503, b""), SAID),
     "answers 502 in HTML": Row(faults.says(502, b"<html>Bad Gateway</html>", "text/html"), SAID),
+    "sends elsewhere": Row(faults.babbles(ELSEWHERE), SAID),
+    "answers with a status of no engine's": Row(faults.says(999, b"{}"), SAID),
     "answers no HTTP": Row(faults.babbles(b"\x00\xff\x16\x03 nonsense \r\n\r\n"), BROKEN),
     "answers no JSON": Row(faults.says(200, b"nonsense"), ODD, BELIEVED),
+    "nests JSON without an end": Row(faults.says(200, b"[" * 100_000), ODD, BELIEVED),
     "answers JSON of another kind": Row(faults.says(200, b"null"), ODD | {"INTERNAL_ERROR", "BUILD_FAILED"}, BELIEVED),
 }
 OVER_HTTP = ("hangs", "resets", "breaks off in a body", "answers 500")

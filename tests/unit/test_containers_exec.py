@@ -158,8 +158,11 @@ def test_an_engine_that_goes_away_meanwhile_leaves_the_fate_of_the_command_open(
     assert "still runs in the container" in result.text
 
 
-def test_a_command_whose_stream_ends_before_it_does_is_said_to_run_still(web: FakeEngine, run: Run) -> None:
-    web.on("GET", f"/exec/{EXEC}/json", {"ExitCode": None, "Running": True})
+@pytest.mark.parametrize("code", [None, 0], ids=["Docker", "Podman"])
+def test_a_command_whose_stream_ends_before_it_does_is_said_to_run_still(
+    web: FakeEngine, run: Run, code: int | None
+) -> None:
+    web.on("GET", f"/exec/{EXEC}/json", {"ExitCode": code, "Running": True})
     result = run("docker_exec_command", container_id="web", command=["ls"])
     assert "exit_code" not in data_of(result)
     assert result.text.startswith("exit code unknown. It still runs: ")

@@ -143,6 +143,12 @@ def test_times_that_are_none_mean_never(text: str | None) -> None:
     assert moment(text) is None
 
 
+def test_numbers_are_those_that_ports_and_exit_codes_can_be() -> None:
+    bindings = {"80/tcp": [{"HostPort": "8080"}, {"HostPort": "9" * 5_000}, {}], f"{'9' * 5_000}/tcp": None}
+    facts = Facts(found={"Id": "a" * 64, "HostConfig": {"PortBindings": bindings}}, now=NOW)
+    assert facts.published == {80: [8080]}
+
+
 def test_times_are_read_with_any_number_of_digits_and_any_zone() -> None:
     assert moment("2026-01-31T13:00:00.123456789+01:00") == NOW.replace(microsecond=123456)
     assert moment("2026-01-31T12:00:00Z") == NOW

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from mcp_docker.engine import CallScope, Engine, NoEngine, address
+from mcp_docker.engine import CallScope, Engine, NoEngine, address, why
 from mcp_docker.errors import Cancelled, EngineUnreachable
 from mcp_docker.settings import load
 from tests.conftest import code_of, data_of
@@ -139,6 +139,15 @@ def test_a_failed_connection_has_a_reason_in_words(
     monkeypatch.setenv("DOCKER_HOST", place)
     with pytest.raises(NoEngine, match=reason):
         _ = Engine(load()).docker
+
+
+def test_a_user_without_rights_on_the_socket_is_told_how_to_get_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "linux")
+    missing = (address.Endpoint("unix:///no/such.sock", "usual place of rootless Docker"), why(FileNotFoundError()))
+    closed = (address.Endpoint("unix:///var/run/docker.sock", "usual place of Docker Engine"), why(PermissionError()))
+    assert "start the engine" in str(NoEngine([missing]))
+    assert "the group that owns it" in str(NoEngine([missing, closed]))
+    assert "start the engine" not in str(NoEngine([missing, closed]))
 
 
 def test_something_that_is_no_engine_is_not_taken_for_one(

@@ -182,7 +182,7 @@ def test_a_remote_context_is_refused(engine: FakeEngine, run: Run, path: str) ->
         ({"path": "context/Dockerfile"}, "not an existing folder"),
         ({"path": "context", "dockerfile": "Nope"}, "there is no file 'Nope'"),
         ({"path": "context", "dockerfile": "src"}, "there is no file 'src'"),
-        ({"path": "context", "dockerfile": "loop"}, "can't read"),
+        ({"path": "context", "dockerfile": "loop"}, "there is no file 'loop'"),
         ({"path": "context\0"}, "can't read"),
         ({"path": "context", "dockerfile": "large"}, "larger than 1 MB"),
         ({"path": "context", "tag": "App"}, "lower case"),

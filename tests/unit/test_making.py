@@ -119,11 +119,11 @@ def test_what_was_made_in_time_stays(engine: FakeEngine, run: Run) -> None:
     assert engine.sent("DELETE", ".*") == []
 
 
-def test_a_fault_of_ours_is_no_reason_to_leave_something_behind(engine: FakeEngine, run: Run) -> None:
+def test_an_answer_without_sense_is_no_reason_to_leave_something_behind(engine: FakeEngine, run: Run) -> None:
     engine.on("POST", "/containers/create", {"Id": ID, "Warnings": None}, status=201)
     engine.on("GET", f"/containers/{ID}/json", ["no container"])
     engine.on("DELETE", f"/containers/{ID}", status=204)
-    assert code_of(run("docker_create_container", image="redis:7")) == "INTERNAL_ERROR"
+    assert code_of(run("docker_create_container", image="redis:7")) == "ENGINE_ERROR"
     assert len(engine.sent("DELETE", f"/containers/{ID}")) == 1
 
 

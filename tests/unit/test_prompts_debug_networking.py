@@ -603,3 +603,9 @@ def test_values_of_the_environment_are_not_shown(engine: FakeEngine, run: Run) -
     serve(engine, container(networks=IN_ONE, config={"Env": ["COLOUR=crimson"], "Labels": {"colour": "crimson"}}))
     result = run("debug_networking", kind=Kind.PROMPT, container_id="web")
     assert "crimson" not in result.text
+
+
+@pytest.mark.parametrize("port", ["0", "65536", "9" * 5_000, "-1", "\u0661", "x", ""])
+def test_a_port_that_there_is_not_is_not_tried(ask: Ask, port: str) -> None:
+    data = ask(container(networks=IN_ONE, Ports={"80/tcp": [{"HostIp": "127.0.0.1", "HostPort": port}]}))
+    assert "published at" not in facts(data, "Ports of web")

@@ -519,6 +519,19 @@ def test_where_a_link_leads_is_seen_on_the_same_machine(
     assert f"5.6 {'fail' if here else 'pass'}" in text
 
 
+def test_a_path_that_no_host_has_is_no_fault(engine: FakeEngine, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(own, "in_container", lambda: False)
+    mounts = [{"Type": "bind", "Source": "/x\0y", "Destination": "/x"}]
+    result = audit(engine, run, inspected(Mounts=mounts), container_id="web")
+    assert "5.5 pass" in facts(result, "Container")
+
+
+def test_a_number_without_end_for_a_user_is_read_as_docker_does(engine: FakeEngine, run: Run) -> None:
+    for user, verdict in (("9" * 5_000, "pass"), ("0" * 5_000, "fail"), ("+0:1", "fail"), ("\u0660", "pass")):
+        result = audit(engine, run, inspected(config={"User": user}), container_id="web")
+        assert f"4.1 {verdict}" in facts(result, "Image")
+
+
 def test_an_image_name_that_moved_on_is_told(engine: FakeEngine, run: Run) -> None:
     serve(engine, inspected())
     engine.on("GET", "/images/app:1/json", {"Id": "sha256:" + "d" * 64})

@@ -23,6 +23,7 @@ from tests.fuzz import (
     fuzz_errors,
     fuzz_hosts,
     fuzz_mounts,
+    fuzz_prompts,
     fuzz_settings,
     fuzz_tokens,
 )
@@ -114,6 +115,20 @@ CHANGES = st.lists(
 @given(st.integers(0, 20), st.sampled_from(sorted(fuzz_answers.RECORDED)), CHANGES, st.integers())
 def test_answers_of_an_engine_may_lack_anything(number: int, version: str, edits: tuple[str, ...], seed: int) -> None:
     fuzz_answers.check(number, version, edits, random.Random(seed))
+
+
+@SLOW
+@given(
+    st.integers(0, 20),
+    st.sampled_from(sorted(fuzz_answers.RECORDED)),
+    CHANGES,
+    st.lists(st.text(max_size=40), max_size=3),
+    st.sampled_from(fuzz_prompts.LIMITS),
+)
+def test_prompts_and_resources_of_an_odd_engine_keep_their_fence_and_secrets(
+    number: int, version: str, edits: tuple[str, ...], log: list[str], limit: int
+) -> None:
+    fuzz_prompts.check(number, version, [*edits], log, limit=limit, caller=fuzz_prompts.CALLERS[number % 2])
 
 
 @SLOW

@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import anyio
 import pytest
@@ -597,6 +597,22 @@ async def test_a_follower_that_breaks_is_opened_again_while_the_engine_is_there(
     assert events.opened == 1
 
 
+@pytest.mark.parametrize("kind", ["logs", "stats"])
+async def test_a_stream_that_ends_while_its_container_runs_is_opened_again(
+    engine: FakeEngine, events: Feed, watch: Watch, kind: Literal["logs", "stats"]
+) -> None:
+    path = f"/containers/{ID}/{kind}"
+    engine.on("GET", path, lambda _: iter(()))
+    engine.on("GET", f"/containers/{ID}/json", {"Id": ID, "State": {"Running": True}})
+    watch.listen(Heard()).follow(kind, ID, kind)
+    await until(lambda: len(engine.sent("GET", path)) == 2)
+
+    engine.on("GET", f"/containers/{ID}/json", {"Id": ID, "State": {"Running": False}})
+    await until(lambda: threads() == ["watch-events"])
+    assert watch.followed == 1
+    assert events.opened == 1
+
+
 async def test_silence_is_no_outage(
     engine: FakeEngine, events: Feed, watch: Watch, logged: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -640,6 +656,22 @@ async def test_there_is_a_bound_to_what_is_followed(
     listener.follow("another", ID, "logs")
     listener.unfollow("two")
     assert watch.followed == 1
+    await until(lambda: events.opened and log.opened)
+
+
+async def test_without_threads_nothing_is_followed_until_there_are_some(
+    events: Feed, log: Feed, watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def begin(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    listener = watch.listen(Heard())
+    with monkeypatch.context() as without:
+        without.setattr(threading.Thread, "start", begin)
+        with pytest.raises(TooManyFollowed):
+            listener.follow("logs", ID, "logs")
+    assert watch.followed == 0
+    listener.follow("logs", ID, "logs")
     await until(lambda: events.opened and log.opened)
 
 

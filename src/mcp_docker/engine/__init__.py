@@ -4,6 +4,7 @@ import contextlib
 import functools
 import http.client
 import threading
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ OLDEST_API = (1, 40)
 NEWEST_API = (1, 51)
 NO_SOCKET = "there is no such socket"
 NO_ANSWER = "no answer in time"
+NOT_PERMITTED = "permission denied (is your user in the group that owns the socket?)"
 TURN_SECONDS = 0.05
 
 
@@ -86,6 +88,14 @@ class Engine:
             finally:
                 self._lock.release()
         return connected
+
+    @property
+    def kept(self) -> Mapping[str, Any]:
+        """What the engine has said of itself, by request, as far as it was asked."""
+        connected = self._connected
+        if connected is None:
+            return {}
+        return {"GET /version": connected.version, "GET /info": vars(connected).get("info", {})}
 
     def forget(self) -> None:
         """Look for the engine anew at the next call."""
@@ -154,22 +164,24 @@ class Engine:
                 "mcp-docker needs 1.40, that of Docker Engine 19.03: the operator can name another with DOCKER_HOST.",
             )
         chosen = self.settings.docker_api_version or "{}.{}".format(*min(theirs, NEWEST_API))
-        client = APIClient(base_url="unix:///unused", version=chosen.removeprefix("v"))
+        with _understood():
+            client = APIClient(base_url="unix:///unused", version=chosen.removeprefix("v"))
         client.trust_env = False
         client.mount("http+docker://", adapter)
         return Connected(endpoint, client, version)
 
 
 class NoEngine(EngineUnreachable):
-    """No place had an engine that answers. `tried` has each, and why it failed."""
+    """No place had an engine that answers. `tried` has each, and why it failed; `remedy` says what to do."""
 
     def __init__(self, tried: list[tuple[address.Endpoint, str]]) -> None:
         told = [f"{place.address} ({place.rule}): {reason}" for place, reason in tried if reason != NO_SOCKET]
         missing = [place.address for place, reason in tried if reason == NO_SOCKET]
         if missing:
             told.append(f"{NO_SOCKET} as {', '.join(missing)}")
-        super().__init__(f"no Docker Engine answers. Tried: {'; '.join(told)}", address.remedy() + ".")
         self.tried = tried
+        self.remedy = address.remedy(permitted=all(reason != NOT_PERMITTED for _, reason in tried))
+        super().__init__(f"no Docker Engine answers. Tried: {'; '.join(told)}", self.remedy + ".")
 
 
 def why(error: BaseException) -> str:
@@ -182,7 +194,7 @@ def why(error: BaseException) -> str:
             case FileNotFoundError():
                 return NO_SOCKET
             case PermissionError():
-                return "permission denied (is your user in the group that owns the socket?)"
+                return NOT_PERMITTED
             case ConnectionRefusedError():
                 return "nothing listens there"
             case ConnectionResetError() | BrokenPipeError():
@@ -193,6 +205,8 @@ def why(error: BaseException) -> str:
                 return "its answer broke off"
             case http.client.HTTPException():
                 return "what it says is not HTTP"
+            case OSError() if cause.strerror:
+                return cause.strerror
         inner = next((arg for arg in cause.args if isinstance(arg, BaseException)), None)
         reason = getattr(cause, "reason", None)
         cause = cause.__cause__ or inner or (reason if isinstance(reason, BaseException) else None) or cause.__context__
@@ -209,6 +223,20 @@ def _checked(response: "requests.Response") -> "requests.Response":
         with contextlib.closing(response):
             create_api_error_from_http_exception(error)
     return response
+
+
+@contextlib.contextmanager
+def _understood() -> Iterator[None]:
+    """docker-py's client reads the user's config.json, and has no words for one that is not what it should be."""
+    from docker.errors import InvalidConfigFile
+
+    try:
+        yield
+    except (AttributeError, LookupError, TypeError, ValueError, RecursionError, InvalidConfigFile) as error:
+        raise EngineUnreachable(
+            f"Docker's config.json can't be understood: {type(error).__name__}: {error}",
+            "correct its logins and proxies, or name the folder of another with DOCKER_CONFIG; then call again.",
+        ) from error
 
 
 def _introduced(response: "requests.Response") -> tuple[dict[str, Any], tuple[int, int]]:

@@ -72,8 +72,13 @@ def sockets(settings: Settings) -> list[str]:
     return [path for each in named + usual if (path := each.partition("://")[2]).startswith("/")] + runtimes
 
 
-def remedy() -> str:
-    """What to do on this platform when no engine is found."""
+def remedy(*, permitted: bool = True) -> str:
+    """What to do on this platform when no engine is found, or the one that is there may not be used by this user."""
+    if not permitted and sys.platform == "linux":
+        return (
+            "let the user who runs this server use the socket: with rootless Docker, or by the group that owns it, "
+            'which is as good as root ("sudo usermod --append --groups docker $USER", then log out and in)'
+        )
     start = {
         "darwin": "start Docker Desktop, OrbStack, Colima or Rancher Desktop",
         "win32": "start Docker Desktop, and in its settings keep the Linux engine's named pipe on",

@@ -71,7 +71,8 @@ def opened(path: str, dockerfile: str) -> BuildContext:
         if not root.is_dir():
             raise InvalidArguments(f"path: {path!r} is not an existing folder", _INSTEAD)
         named = Path(os.path.normpath(root / dockerfile))
-        real = named.resolve()
+        # before Python 3.13, Path.resolve has an error of its own for a loop of links
+        real = Path(os.path.realpath(named))
         if not named.is_relative_to(root) or not real.is_relative_to(root):
             raise InvalidArguments(
                 f"dockerfile: {dockerfile!r} is outside the build context {path!r}",
@@ -347,7 +348,7 @@ def _readable() -> Iterator[None]:
     """An unreadable file is the caller's to know; inside a request it would look like a broken connection."""
     try:
         yield
-    except (OSError, ValueError, RuntimeError) as error:  # a RuntimeError is a loop of links, or no such home
+    except (OSError, ValueError, RuntimeError) as error:  # a RuntimeError: there is no such home
         name = f" {Path(str(error.filename)).name!r}" if isinstance(error, OSError) and error.filename else ""
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise InvalidArguments(f"path: can't read{name} in the build context: {reason}", _INSTEAD) from error

@@ -2,10 +2,13 @@
 
 import json
 import re
+import traceback
 from typing import TYPE_CHECKING
 
+from loguru import logger
+
 from mcp_docker import errors
-from mcp_docker.engine import NO_ANSWER, Engine, why
+from mcp_docker.engine import NO_ANSWER, CallScope, Engine, why
 from mcp_docker.errors import Refused
 
 if TYPE_CHECKING:
@@ -19,12 +22,19 @@ _LISTS = {
     "volume": "docker_list_volumes",
 }
 
+_OTHER_VERSION = r"client version \S+ is too (old|new)"
+
 _KINDS: tuple[tuple[str, type[Refused], str], ...] = (
     (
-        r"client version \S+ is too (old|new)",
+        _OTHER_VERSION,
         errors.Unsupported,
-        "this engine speaks other versions of the API; the operator can choose one with DOCKER_API_VERSION, and a "
-        "newer mcp-docker knows newer ones.",
+        "this engine speaks other versions of the API: call again if it was exchanged just now; the operator can "
+        "choose one with DOCKER_API_VERSION, and a newer mcp-docker knows newer ones.",
+    ),
+    (
+        r"no space left on device",
+        errors.EngineError,
+        "the engine's disk is full: docker_prune_images or docker_prune_system can make room, or the operator.",
     ),
     (
         r"executable file not found|exec format error|executable .* not found|crun: .*exec"
@@ -150,10 +160,13 @@ _KINDS: tuple[tuple[str, type[Refused], str], ...] = (
 )
 
 
-def translate(error: BaseException, engine: Engine) -> Refused:
+def translate(error: BaseException, engine: Engine, scope: CallScope | None = None) -> Refused:
     """What an exception that left a tool means to a model.
 
     An engine that can't be reached is looked for anew at the next call.
+
+    Args:
+        scope: of the call; what the engine answered in it tells whether an exception is a fault of ours.
     """
     import docker.errors
     import requests
@@ -163,13 +176,11 @@ def translate(error: BaseException, engine: Engine) -> Refused:
         case Refused():
             return error
         case docker.errors.APIError():
-            return _api_error(error)
+            return _api_error(error, engine)
         case docker.errors.DockerException():
             return errors.EngineError(_sentence(str(error)), "correct the arguments or the engine's set-up.")
         case json.JSONDecodeError():  # requests' own is one, too
-            return errors.EngineError(
-                "the engine's answer is not what it should be", "call again, or check the engine."
-            )
+            return _unreadable()
         case requests.ReadTimeout() | TimeoutError():
             return _silent()
         case requests.RequestException() | urllib3.exceptions.HTTPError() | ConnectionError():
@@ -182,17 +193,21 @@ def translate(error: BaseException, engine: Engine) -> Refused:
             )
     if isinstance(error.__context__, requests.HTTPError):
         # docker-py looks for a message in every error, which not all have that answer in an engine's place
-        return _api_error(_unworded(error.__context__))
-    return errors.InternalError(
-        f"{type(error).__name__} inside mcp-docker", "this is a fault of the server; its log has the details."
-    )
+        return _api_error(_unworded(error.__context__), engine)
+    return _unforeseen(error, engine, scope)
 
 
-def is_certain(error: BaseException) -> bool:
-    """Whether a request that ended in this surely failed: the engine said so, or docker-py sent none."""
+def is_certain(error: BaseException, scope: CallScope) -> bool:
+    """Whether a call that ended in this surely failed: the engine refused the change, or docker-py did not ask for it.
+
+    Args:
+        scope: of the call; what could only not be read any more after a change says nothing of the change.
+    """
     import docker.errors
 
-    return isinstance(error, docker.errors.DockerException)
+    response = getattr(error, "response", None)
+    was_reading = response is not None and response.request.method in ("GET", "HEAD")
+    return isinstance(error, docker.errors.DockerException) and not (scope.changed and was_reading)
 
 
 def kind_of(text: str) -> tuple[type[Refused], str] | None:
@@ -208,13 +223,39 @@ def _unworded(error: "requests.HTTPError") -> "APIError":
     return APIError(str(error), response=error.response, explanation=error.response.text.strip())
 
 
+def _unforeseen(error: BaseException, engine: Engine, scope: CallScope | None) -> Refused:
+    """A fault of the engine's if it answered oddly, and of ours if not."""
+    from mcp_docker.engine import shapes
+
+    if odd := shapes.oddity(scope.answers if scope else (), engine.kept):
+        logger.opt(exception=error).warning("The engine's answer is not as the Engine API says: {}", odd)
+        return shapes.misshapen(odd)
+    if _was_parsing(error):
+        return _unreadable()
+    return errors.InternalError(
+        f"{type(error).__name__} inside mcp-docker", "this is a fault of the server; its log has the details."
+    )
+
+
+def _was_parsing(error: BaseException) -> bool:
+    """Whether it was JSON that Python does not take, such as a number of 5,000 digits, or a line nested too deep."""
+    modules = [frame.f_globals.get("__name__") for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return modules[-1:] == [json.decoder.__name__]
+
+
+def _unreadable() -> Refused:
+    return errors.EngineError("the engine's answer is not what it should be", "call again, or check the engine.")
+
+
 def _silent() -> Refused:
     return errors.TimedOut("the engine did not answer in time (DOCKER_TIMEOUT)", "try again, or check the engine.")
 
 
-def _api_error(error: "APIError") -> Refused:
+def _api_error(error: "APIError", engine: Engine) -> Refused:
     text = _sentence(str(error.explanation or error))
     lowered = text.lower()
+    if re.search(_OTHER_VERSION, lowered):  # another engine is there by now
+        engine.forget()
     if known := kind_of(text):
         kind, hint = known
         return kind(text, hint)

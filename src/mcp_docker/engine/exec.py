@@ -95,7 +95,9 @@ def run(ctx: Context, what: Exec, most: int) -> tuple[int | None, dict[Stream, O
                 printed += len(data)
                 ctx.progress(printed, 0, f"{running}, {printed} bytes printed")
         if scope.reason is None:
-            return engine.docker.exec_inspect(exec_id).get("ExitCode"), output
+            found = engine.docker.exec_inspect(exec_id)
+            # Podman has the code 0 for what still runs
+            return None if found.get("Running") else found.get("ExitCode"), output
     except Exception:
         if scope.reason is None:
             raise

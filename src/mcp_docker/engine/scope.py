@@ -3,18 +3,23 @@
 import contextlib
 import socket
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar, copy_context
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from mcp_docker.errors import Refused, TimedOut
+
+if TYPE_CHECKING:
+    import requests
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 FAN_OUT = 64
 SLACK_SECONDS = 5.0
+ANSWERS = 1_000
 
 _current: ContextVar["CallScope"] = ContextVar("call_scope")
 
@@ -27,11 +32,18 @@ class CallScope:
 
     Args:
         socket_timeout: seconds that one request may be silent.
+
+    Attributes:
+        answers: the last whole answers to its requests, so that it can be told whose fault it is that one was tripped
+            over.
+        changed: whether the engine has granted a request that changes something.
     """
 
     def __init__(self, socket_timeout: float) -> None:
         self.socket_timeout = socket_timeout
         self.reason: Refused | None = None
+        self.changed = False
+        self.answers: deque[requests.Response] = deque(maxlen=ANSWERS)
         self._cut = threading.Event()
         self._lock = threading.Lock()
         self._sockets: set[socket.socket] = set()
@@ -69,6 +81,7 @@ class CallScope:
 
     @contextlib.contextmanager
     def _with(self, inner: "CallScope", mercy: float) -> Iterator["CallScope"]:
+        inner.answers = self.answers
         with self._lock:
             self.check()
             self._inner[inner] = mercy

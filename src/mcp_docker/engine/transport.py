@@ -1,10 +1,12 @@
 """docker-py's way to the engine: one adapter for all addresses; a socket belongs to the call that uses it."""
 
+import queue
 import socket
 import ssl
 import subprocess
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -12,12 +14,15 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection
 from urllib3.connectionpool import HTTPConnectionPool
+from urllib3.exceptions import ProtocolError
 
 from mcp_docker.engine.scope import FAN_OUT, CallScope
 from mcp_docker.errors import Refused
 
 CONNECT_SECONDS = 10.0
 CALLS = 64
+MOST_BYTES = 64_000_000
+"""Of an answer that is read whole; a list of ten thousand containers has a third of it."""
 
 Dial = Callable[[CallScope], socket.socket]
 """Opens a socket, registering it with the scope before anything blocks."""
@@ -117,6 +122,18 @@ class _Pool(HTTPConnectionPool):
     def __init__(self, dial: Dial, size: int) -> None:
         super().__init__("localhost", maxsize=size)
         self._dial = dial
+        self._retired = False
+
+    def retire(self) -> None:
+        """Close the connections that are idle, and later the others: a call is not to end because another failed."""
+        self._retired = True
+        while self.pool is not None:
+            try:
+                connection = self.pool.get_nowait()
+            except queue.Empty:
+                break
+            if connection is not None:
+                connection.close()
 
     def _new_conn(self) -> _Connection:
         return _Connection(self._dial)
@@ -135,6 +152,8 @@ class _Pool(HTTPConnectionPool):
         if isinstance(conn, _Connection):
             conn.release()
         super()._put_conn(conn)
+        if self._retired:
+            self.retire()
 
 
 class EngineAdapter(HTTPAdapter):
@@ -157,9 +176,38 @@ class EngineAdapter(HTTPAdapter):
 
     def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
         # docker-py sets no timeout at all for pull, build and events
-        kwargs["timeout"] = CallScope.current().socket_timeout
-        return super().send(request, *args, **kwargs)
+        scope = CallScope.current()
+        kwargs["timeout"] = scope.socket_timeout
+        response = super().send(request, *args, **kwargs)
+        _judge(response)
+        if response.ok and request.method not in ("GET", "HEAD"):
+            scope.changed = True
+        if not kwargs.get("stream") or not response.ok:
+            response.iter_content = partial(_bounded, response, response.iter_content)  # type: ignore[method-assign]
+        if not kwargs.get("stream"):  # what is read as it comes is judged as it comes
+            scope.answers.append(response)
+        return response
 
     def close(self) -> None:
-        self._pool.close()
+        self._pool.retire()
         super().close()
+
+
+def _judge(response: requests.Response) -> None:
+    """Refuse what no engine answers: requests would go wherever it is sent, and take other statuses for success."""
+    status = response.status_code
+    if not (200 <= status < 300 or status == 304 or 400 <= status < 600):
+        from docker.errors import APIError
+
+        response.close()
+        raise APIError(f"it answered with status {status}, as no engine does", response=response)
+
+
+def _bounded(response: requests.Response, read: Callable[..., Iterator[Any]], *args: Any) -> Iterator[Any]:
+    size = 0
+    for piece in read(*args):
+        size += len(piece)
+        if size > MOST_BYTES:
+            response.close()
+            raise ProtocolError(f"its answer has more than {MOST_BYTES // 1_000_000} MB")
+        yield piece

@@ -106,6 +106,8 @@ class Counted:
         counts = True
         if scope["method"] == "POST":
             body, receive = await _read(receive)
+            if body is None:
+                return
             counts = _counts(body)
         try:
             if counts:
@@ -119,12 +121,14 @@ class Counted:
         await self._app(scope, receive, send)
 
 
-async def _read(receive: Receive) -> tuple[bytes, Receive]:
-    """The whole body, which the guard has bounded, and how to receive it once more."""
+async def _read(receive: Receive) -> tuple[bytes | None, Receive]:
+    """The whole body, which the guard has bounded, and how to receive it once more; None of a client that has gone."""
     messages: list[Message] = []
     body = b""
     while True:
         message = await receive()
+        if message["type"] == "http.disconnect":
+            return None, receive
         messages.append(message)
         body += message.get("body", b"")
         if message["type"] != "http.request" or not message.get("more_body"):

@@ -1,8 +1,16 @@
 """A container as inspect shows it (Engine API, ContainerInspect)."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+_NUMBER = re.compile(r"[0-9]{1,10}")
+
+
+def number(text: str) -> int | None:
+    """The number that a text is, of at most ten digits as ports, signals and exit codes have; None of any other."""
+    return int(text) if _NUMBER.fullmatch(text) else None
 
 
 @dataclass(frozen=True)

@@ -174,7 +174,8 @@ def _links(ctx: Context, found: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     if not own.is_here(ctx.engine):
         return {}
     sources = {str(mount.get("Source") or "") for each in found for mount in each.get("Mounts") or []}
-    real = {source: os.path.realpath(source) for source in sources if source.startswith("/")}
+    # no path of a host has a NUL, which an engine can say all the same
+    real = {source: os.path.realpath(source) for source in sources if source.startswith("/") and "\0" not in source}
     return {source: path for source, path in real.items() if path != source}
 
 

@@ -12,13 +12,12 @@ from collections.abc import Callable
 from typing import Any, Self
 
 import anyio
-import anyio.to_thread
 import mcp_types as types
 from mcp.server.stdio import stdio_server
 from mcp.shared._stream_protocols import ReadStream, WriteStream
 from mcp.shared.message import SessionMessage
 
-from mcp_docker.pipeline import Pipeline
+from mcp_docker.pipeline import Pipeline, in_thread
 from mcp_docker.server import build
 
 DRAIN_SECONDS = 1.0
@@ -70,7 +69,7 @@ class _Stdin(anyio.AsyncFile[str]):
     async def readline(self) -> str:
         line = ""
         with self._reading:
-            line = await anyio.to_thread.run_sync(self.wrapped.readline, abandon_on_cancel=True)
+            line = await in_thread(self.wrapped.readline)
         if not line:
             exit_within(EXIT_SECONDS)
         self.line = line
@@ -143,4 +142,5 @@ def exit_within(seconds: float) -> None:
     """End the process after so many seconds, whatever still blocks: a pipe nobody reads, a thread that reads input."""
     timer = threading.Timer(seconds, os._exit, (0,))
     timer.daemon = True
-    timer.start()
+    with contextlib.suppress(RuntimeError):  # no thread is to be had
+        timer.start()

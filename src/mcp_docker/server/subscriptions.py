@@ -98,7 +98,9 @@ class Subscriptions:
     def has_listed(self, context: RequestContext, who: Caller) -> None:
         """The client holds a list now; of 2026-07-28, it asks by itself to be told when that is stale."""
         if not is_modern(context) and self._pipeline.registry.resources(who):
-            self._session(context, who).listener.hears_lists(True)
+            # whether the server can watch is no matter of the list
+            with contextlib.suppress(errors.Refused):
+                self._session(context, who).listener.hears_lists(True)
 
     async def observe(self, ctx: RequestContext, call_next: CallNext) -> Any:
         """Have a session hear as long, and as much, as the token of its latest request allows."""

@@ -120,7 +120,7 @@ def tried(ctx: Context, work: Callable[[], Result]) -> tuple[Result | None, str]
     except Exception as error:  # noqa: BLE001
         if ctx.cancelled(0):
             return None, "out of time"
-        return None, str(translate(error, ctx.engine)).removeprefix("REFUSED ")
+        return None, str(translate(error, ctx.engine, CallScope.current())).removeprefix("REFUSED ")
 
 
 def in_time(ctx: Context, tool: Tool, removed: Mapping[str, list[str]]) -> None:

@@ -73,9 +73,13 @@ class Watch:
             if len(self._followed) >= MOST_FOLLOWED:
                 raise TooManyFollowed(f"{MOST_FOLLOWED} logs and stats are followed already", "end a subscription.")
             followed = self._followed[container_id, kind] = _Followed(container_id, kind)
-            self._settle()
-            if self._up():
-                self._start(followed)
+            try:
+                self._settle()
+                if self._up():
+                    self._start(followed)
+            except TooManyFollowed:
+                del self._followed[container_id, kind]
+                raise
         return followed
 
     def _end(self, followed: "_Followed") -> None:
@@ -100,15 +104,19 @@ class Watch:
         needed = bool(self._followed) or any(listener.lists for listener in self._listeners)
         if needed and self._events is None and not self._closed:
             loop = asyncio.get_running_loop()
-            self._events = Events(self._engine, self._clock, loop, self._ended, self._opened, self._happened)
-            self._run(self._events)
+            events = Events(self._engine, self._clock, loop, self._ended, self._opened, self._happened)
+            self._run(events)
+            self._events = events
         elif not needed and self._events is not None:
             self._events.cut()
             self._events = None
 
     def _run(self, stream: Stream) -> None:
+        try:
+            stream.start()
+        except RuntimeError:
+            raise TooManyFollowed("the system grants the server no more threads", "end a subscription.") from None
         self._streams.add(stream)
-        stream.start()
 
     def _start(self, followed: "_Followed") -> None:
         """Follow; where that is so already, once more when the stream ends: it may be that of the run before."""
@@ -116,7 +124,7 @@ class Watch:
             followed.again = True
             return
         followed.again = False
-        followed.stream = FOLLOWERS[followed.kind](
+        stream = FOLLOWERS[followed.kind](
             followed.container_id,
             followed.seen,
             self._engine,
@@ -126,7 +134,8 @@ class Watch:
             lambda _: followed.news.due(),
             self._up,
         )
-        self._run(followed.stream)
+        self._run(stream)
+        followed.stream = stream
 
     def _up(self) -> bool:
         """Whether the engine is there. Threads ask too."""

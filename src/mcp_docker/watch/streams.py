@@ -257,6 +257,7 @@ class Follower(Stream):
         super().__init__(f"watch-{self.kind}", engine, clock, loop, ended)
         self.gone = False
         self.pending = False
+        self._container_id = container_id
         self._path = f"/containers/{container_id}/{self.kind}"
         self._seen = seen
         self._changed = changed
@@ -272,6 +273,8 @@ class Follower(Stream):
 
         try:
             self._follow()
+            if not self.scope.cancelled() and self._runs():
+                raise ConnectionError("the stream ended before its container")
         except APIError as error:
             self.gone = error.status_code == 404
             if _may_pass(error):
@@ -283,6 +286,15 @@ class Follower(Stream):
 
     def _follow(self) -> None:
         raise NotImplementedError
+
+    def _runs(self) -> bool:
+        """Whether the container runs. One that is gone does not; the event stream tells of that."""
+        from docker.errors import NotFound
+
+        with contextlib.suppress(NotFound):
+            found = self._engine.docker.inspect_container(self._container_id)
+            return bool((found.get("State") or {}).get("Running"))
+        return False
 
     def _news(self) -> None:
         if not self.pending:

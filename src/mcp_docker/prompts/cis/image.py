@@ -17,7 +17,7 @@ _NO_STEPS = "the image's history names no steps"
 def _user(container: Audited) -> Finding:
     user = str(container.config.get("User") or "")
     name = user.partition(":")[0]
-    root = name in ("", "root") or (name.lstrip("+-").isdecimal() and int(name) == 0)
+    root = name in ("", "root") or re.fullmatch(r"[+-]?0+", name) is not None
     return judged(not root, f"User={user or 'empty, which is root'}")
 
 

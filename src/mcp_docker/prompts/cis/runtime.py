@@ -4,6 +4,7 @@ import posixpath
 from collections.abc import Iterator
 
 from mcp_docker.prompts.cis import Audited, Finding, Item, failed, judged, not_applicable, passed
+from mcp_docker.prompts.inspected import number
 
 LAST_PRIVILEGED_PORT = 1023
 MOST_RETRIES = 5
@@ -47,8 +48,7 @@ def _privileged_ports(container: Audited) -> Finding:
 
 def _first(port: str) -> int:
     """The first of a range; the engine chooses high ones where none is asked for."""
-    digits = port.partition("-")[0]
-    return int(digits) if digits.isdecimal() and int(digits) else LAST_PRIVILEGED_PORT + 1
+    return number(port.partition("-")[0]) or LAST_PRIVILEGED_PORT + 1
 
 
 def _needed_ports(container: Audited) -> Finding:

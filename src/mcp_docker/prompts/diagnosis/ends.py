@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from mcp_docker.prompts.diagnosis.facts import DEATHS, Facts
 from mcp_docker.prompts.diagnosis.findings import Cause, Finding, Weight
 from mcp_docker.prompts.diagnosis.starts import limit
+from mcp_docker.prompts.inspected import number
 
 AT_ONCE_SECONDS = 5.0
 SETTLED_SECONDS = 120.0
@@ -168,7 +169,7 @@ def _asked(facts: Facts) -> tuple[set[int], bool]:
         if event.action == "kill":
             text = event.attributes.get("signal", "")
             text = _NUMBERS.get(text, text)
-            signals.add(int(text) if text.isdecimal() else 0)
+            signals.add(number(text) or 0)
     return signals, any(event.action == "stop" for event in facts.last_run)
 
 

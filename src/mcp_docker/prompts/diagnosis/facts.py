@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
-from mcp_docker.prompts.inspected import Inspected
+from mcp_docker.prompts.inspected import Inspected, number
 from mcp_docker.tools.containers.logs import LogLine
 from mcp_docker.tools.containers.stats import Usage
 from mcp_docker.tools.system.read import Event
@@ -117,8 +117,8 @@ class Facts(Inspected):
             if event.action in STARTS:
                 began = when
             elif event.action in DEATHS and began is not None and when is not None:
-                code = event.attributes.get("exit_code", "")
-                told.append((max((when - began).total_seconds(), 0.0), int(code) if code.isdecimal() else None))
+                code = number(event.attributes.get("exit_code", ""))
+                told.append((max((when - began).total_seconds(), 0.0), code))
                 began = None
         return told
 
@@ -192,11 +192,9 @@ class Facts(Inspected):
         """Its own ports that are to be published, each with the ports of the host, as far as they are chosen."""
         bindings: Mapping[str, Any] = self.host.get("PortBindings") or {}
         return {
-            int(inner.partition("/")[0]): [
-                int(each["HostPort"]) for each in outer or [] if str(each.get("HostPort") or "").isdecimal()
-            ]
+            own: [port for each in outer or [] if (port := number(str(each.get("HostPort") or ""))) is not None]
             for inner, outer in bindings.items()
-            if inner.partition("/")[0].isdecimal()
+            if (own := number(inner.partition("/")[0])) is not None
         }
 
     @cached_property

@@ -9,9 +9,11 @@ from enum import StrEnum
 from typing import Any
 
 from mcp_docker.engine import CallScope, own
+from mcp_docker.prompts.inspected import number
 from mcp_docker.prompts.network import Side
 from mcp_docker.tool import Context
 
+LAST_PORT = 65_535
 MOST_PORTS = 32
 CONNECT_SECONDS = 1.0
 LISTEN_SECONDS = 0.3
@@ -55,8 +57,8 @@ def published(side: Side) -> list[Published]:
 
 
 def _published(inner: str, place: Mapping[str, Any]) -> Published | None:
-    port = str(place.get("HostPort") or "")
-    return Published(inner, str(place.get("HostIp") or ""), int(port)) if port.isdecimal() and int(port) else None
+    port = number(str(place.get("HostPort") or "")) or 0
+    return Published(inner, str(place.get("HostIp") or ""), port) if 0 < port <= LAST_PORT else None
 
 
 def why_not_tried(ctx: Context) -> str:

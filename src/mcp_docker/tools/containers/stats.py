@@ -55,7 +55,7 @@ class ContainerStats(Tool, tier=Tier.SAFE, page="stats", gone={"stream": "call a
 
         def measure(container: dict[str, Any]) -> Usage | None:
             nonlocal done
-            usage = _usage(ctx, container["Id"], container["Names"][0])
+            usage = _usage(ctx, container["Id"], (container.get("Names") or [""])[0])
             with lock:
                 done += 1
                 ctx.progress(done, len(running), f"measured {done} of {len(running)} containers")

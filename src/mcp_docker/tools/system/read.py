@@ -192,7 +192,9 @@ def _engine_time(ctx: Context) -> float:
 
 
 def _lines(lines: Iterator[bytes]) -> Iterator[dict[str, Any]]:
-    return (json.loads(line) for line in lines if line.strip())
+    from mcp_docker.engine import shapes
+
+    return (shapes.checked("GET /events", json.loads(line.decode(errors="replace"))) for line in lines if line.strip())
 
 
 def _when(event: dict[str, Any]) -> float:
