@@ -320,7 +320,7 @@ def test_standard_output_carries_protocol_messages_only(start: Start, settings: 
     # and leaving the block checks every line
 
 
-def test_a_fault_inside_a_tool_is_told_without_a_traceback_and_logged_to_standard_error(
+def test_what_a_tool_trips_over_is_told_without_a_traceback_and_logged_to_standard_error(
     start: Start, tmp_path: Path
 ) -> None:
     engine = FakeEngine(tmp_path / "nonsense.sock")
@@ -328,7 +328,7 @@ def test_a_fault_inside_a_tool_is_told_without_a_traceback_and_logged_to_standar
     server = start(DOCKER_HOST=engine.address).open()
     result = server.call("docker_list_containers")
     text = result["content"][0]["text"]
-    assert refused(result) == "INTERNAL_ERROR"
+    assert refused(result) == "ENGINE_ERROR"
     assert not re.search(r"Traceback|\.py|/work|site-packages", text)
     assert "Traceback" in server.log.read_text()
     engine.server.shutdown()
