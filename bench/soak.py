@@ -13,11 +13,13 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.processes import MEGABYTE
+from docker.errors import APIError
 from tests.e2e.process import Message
 from tests.e2e.proxy import EngineProxy, Fault
 from tests.faults import faults
@@ -171,7 +173,11 @@ def tidied(at: Round) -> None:
     world = at.world
     for name in (at.made(), at.doomed()):
         if at.is_there(name):
-            world.raw.remove_container(name, force=True)
+            try:
+                world.raw.remove_container(name, force=True)
+            except APIError as error:
+                if error.status_code not in (404, 409):  # what a call that was refused began may still go on
+                    raise
     for reference in (f"{world.registry.address}/{at.id}:v1", f"built:{at.id}"):
         if world.raw.images(reference):
             # steps that other builds go on from stay
@@ -229,21 +235,19 @@ def soaked(engine: str, seconds: float, clients: int, seed: int, folder: Path) -
         served_clients = list(set_up(stack, world, engine, folder, clients))
         subjects = [subject for subject, _ in served_clients]
         weather = Weather([subject.proxy for subject in subjects], seed)
-        at_work = [threading.Thread(target=weather.blow, args=(ended,))]
+        pool = stack.enter_context(ThreadPoolExecutor(1 + sum(count for _, count in served_clients)))
+        stack.callback(ended.set)
+        at_work = [pool.submit(weather.blow, ended)]
         at_work += [
-            threading.Thread(target=client, args=(subject, world, weather, ended, seed + 1 + number))
+            pool.submit(client, subject, world, weather, ended, seed + 1 + number)
             for subject, count in served_clients
             for number in range(count)
         ]
-        for thread in at_work:
-            thread.start()
-        try:
-            for line in watched(subjects, seconds):
-                say(line)
-        finally:
-            ended.set()
-            for thread in at_work:
-                thread.join()
+        for line in watched(subjects, seconds):
+            say(line)
+        ended.set()
+        for each in at_work:
+            each.result()
         return told(subjects, weather, max(15.0, seconds * WARM))
 
 

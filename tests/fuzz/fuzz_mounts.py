@@ -91,8 +91,8 @@ def allowed_here(path: str, roots: Sequence[str]) -> str | None:
     """The path to mount where the engine's file system is ours; None where it may not be."""
     if not os.path.isabs(path) or "\0" in path:
         return None
-    real = os.path.realpath(path)
     try:
+        real = os.path.realpath(path, strict=True)
         mode = os.stat(real).st_mode  # a file is itself with "/." behind it, as it is for the engine
         real.encode()
     except (OSError, ValueError):
