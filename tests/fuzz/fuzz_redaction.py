@@ -63,7 +63,8 @@ def check_planted(before: str, after: str, number: int) -> None:
     line = LINES[number % (len(LINES) - 1)]
     secret = GONE.get(line, SECRET)
     text = (f"{before}\n{line}\n{after}", f"{line}\n{after}", f"{before}\n{line}")[number % 3]
-    if text.replace(line, "").count(secret):
+    # what the cleaning puts together was not planted
+    if secret in redact.clean_text(text.replace(line, "")):
         return
     assert secret not in redact.told(text, hide=True), text
     rows = [{"stream": "stdout", "text": text} for text in (before, line, after)]
