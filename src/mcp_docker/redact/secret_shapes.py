@@ -130,7 +130,7 @@ def _hide_until(lines: list[str], numbers: range, prefix: str) -> None:
             lines[number] = line[: match.start()] + PLACEHOLDER + line[match.end() :]
         elif last and (found := _body(line, prefix)):
             lines[number] = found
-        elif not (line.endswith(PLACEHOLDER) or _HEADER.search(line)):
+        elif not _HEADER.search(line):
             return
 
 
