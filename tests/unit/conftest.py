@@ -48,6 +48,7 @@ class FakeEngine:
         self.requests: list[Request] = []
         self.api = api
         self.routes: list[tuple[str, str, int, Body]] = []
+        self.version: dict[str, Any] = {"Version": "20.10.24", "Os": "linux", "Arch": "amd64"}
         self.info: dict[str, Any] = {"DockerRootDir": "/var/lib/docker"}
         engine = self
 
@@ -74,6 +75,10 @@ class FakeEngine:
         self.server = Server(str(path), Handler)
         threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
 
+    def be_podman(self, version: str = "4.3.1") -> None:
+        """Say that it is Podman."""
+        self.version = {"Version": version, "Components": [{"Name": "Podman Engine", "Version": version}]}
+
     def on(self, method: str, path: str, body: Body = b"", status: int = 200) -> None:
         """Answer requests whose path (without /v1.xx) fully matches the pattern; the newest rule wins.
 
@@ -98,7 +103,7 @@ class FakeEngine:
         query = {name: values[-1] for name, values in parse_qs(url.query, keep_blank_values=True).items()}
         request = Request(handler.command, path, query, body, dict(handler.headers.items()))
         if path == "/version" and url.path == "/version":
-            self.send(handler, 200, {"Version": "20.10.24", "ApiVersion": self.api, "Os": "linux", "Arch": "amd64"})
+            self.send(handler, 200, self.version | {"ApiVersion": self.api})
             return
         if path == "/info":
             self.send(handler, 200, self.info)

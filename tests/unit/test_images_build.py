@@ -18,7 +18,7 @@ from mcp_docker.pipeline import Result
 from mcp_docker.settings import load
 from tests.conftest import code_of, data_of
 from tests.unit.conftest import FakeEngine, Request, Run
-from tests.unit.test_images_transfer import lines, podman
+from tests.unit.test_images_transfer import lines
 
 ID, OLD = "sha256:" + "0a" * 32, "sha256:" + "0b" * 32
 
@@ -319,12 +319,11 @@ def test_podman_is_refused_only_what_its_version_cannot_build(
     engine: FakeEngine,
     run: Run,
     folder: Path,
-    monkeypatch: pytest.MonkeyPatch,
     version: str,
     text: str,
     refused: bool,
 ) -> None:
-    podman(monkeypatch, version)
+    engine.be_podman(version)
     (folder / "Dockerfile").write_text(f"FROM base\n{text}\n")
     assert built(engine, run, path=str(folder)).is_error is refused
 
@@ -446,9 +445,9 @@ def test_what_a_base_image_keeps_for_its_builds_is_judged(engine: FakeEngine, ru
     ],
 )
 def test_a_builder_that_knows_flags_for_the_host_is_not_given_them(
-    engine: FakeEngine, run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch, flag: str, code: str
+    engine: FakeEngine, run: Run, folder: Path, flag: str, code: str
 ) -> None:
-    podman(monkeypatch)
+    engine.be_podman()
     absent(engine)
     (folder / "Dockerfile").write_text(f"FROM base\nRUN {flag} true\n")
     result = run("docker_build_image", path=str(folder))

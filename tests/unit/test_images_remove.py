@@ -6,7 +6,6 @@ import pytest
 
 from tests.conftest import code_of, data_of
 from tests.unit.conftest import FakeEngine, Request, Run
-from tests.unit.test_images_transfer import podman
 
 A, B, C, D, E = (f"sha256:{digits * 32}" for digits in ("a1", "b2", "c3", "d4", "e5"))
 DIGEST = "sha256:" + "99" * 32
@@ -242,10 +241,8 @@ def test_a_removal_that_is_refused_says_what_to_do(
     assert advice in result.text
 
 
-def test_podman_loses_the_containers_too_when_forced(
-    engine: FakeEngine, run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    podman(monkeypatch)
+def test_podman_loses_the_containers_too_when_forced(engine: FakeEngine, run: Run) -> None:
+    engine.be_podman()
     names = ["docker.io/library/app:v1"]
     Store(engine, image(A, *names, digests=[f"docker.io/library/app@{DIGEST}"]), users=[container(A, state="running")])
     engine.on("GET", "/images/app:v1/json", {"Id": A.removeprefix("sha256:"), "RepoTags": names, "Created": "x"})
@@ -441,20 +438,16 @@ def test_an_image_that_went_with_another_is_not_removed_twice(engine: FakeEngine
     assert store.deleted == []
 
 
-def test_podman_s_digests_are_no_names_and_its_ids_are_bare(
-    engine: FakeEngine, run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    podman(monkeypatch)
+def test_podman_s_digests_are_no_names_and_its_ids_are_bare(engine: FakeEngine, run: Run) -> None:
+    engine.be_podman()
     Store(engine, image(A, digests=[f"app@{DIGEST}"]), image(B), users=[container(B.removeprefix("sha256:"))])
     engine.on("DELETE", f"/images/{A}", [{"Deleted": A.removeprefix("sha256:")}])
     answer = data_of(run("docker_prune_images", filters={"label!": ["x"]}))
     assert answer == {"untagged": [], "deleted": [A.removeprefix("sha256:")], "bytes_reclaimed": 7}
 
 
-def test_podman_removes_an_image_from_under_others_and_does_not_tell_of_it(
-    engine: FakeEngine, run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    podman(monkeypatch)
+def test_podman_removes_an_image_from_under_others_and_does_not_tell_of_it(engine: FakeEngine, run: Run) -> None:
+    engine.be_podman()
     store = Store(engine, image(A, "base:v1"), image(B, "app:v1", parent=A), users=[container(B)])
 
     def remove(_: Request) -> Any:

@@ -162,21 +162,8 @@ def test_all_tags_tells_which_tags_moved(engine: FakeEngine, run: Run) -> None:
     assert engine.sent("POST", "/images/create")[0].query == {"fromImage": "redis"}
 
 
-def podman(monkeypatch: pytest.MonkeyPatch, version: str = "4.3.1") -> None:
-    """Make the fake engine say that it is Podman."""
-    answer = {"Version": version, "ApiVersion": "1.41", "Components": [{"Name": "Podman Engine", "Version": version}]}
-    send = FakeEngine.send
-
-    def sent(self: FakeEngine, handler: Any, status: int, body: Any) -> None:
-        send(self, handler, status, answer if handler.path == "/version" else body)
-
-    monkeypatch.setattr(FakeEngine, "send", sent)
-
-
-def test_all_tags_is_refused_where_the_engine_would_pull_only_the_latest(
-    engine: FakeEngine, run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    podman(monkeypatch)
+def test_all_tags_is_refused_where_the_engine_would_pull_only_the_latest(engine: FakeEngine, run: Run) -> None:
+    engine.be_podman()
     assert code_of(run("docker_pull_image", image="redis", all_tags=True)) == "UNSUPPORTED"
     assert engine.requests == []
 

@@ -667,8 +667,8 @@ def test_where_it_came_from_is_told(web: FakeEngine, run: Run) -> None:
     assert list(file(odd)["services"]) == ["web"]
 
 
-def test_podmans_own_additions_are_left_out(web: FakeEngine, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mcp_docker.engine.Connected.is_podman", True)
+def test_podmans_own_additions_are_left_out(web: FakeEngine, run: Run) -> None:
+    web.be_podman()
     config = {
         "Env": ["container=podman", "HOME=/root", "TERM=xterm", "HOSTNAME=x", "A=1"],
         "StopSignal": "15",

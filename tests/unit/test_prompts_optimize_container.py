@@ -353,8 +353,8 @@ def test_nulls_are_ordinary(engine: FakeEngine, run: Run) -> None:
     assert any(line.startswith("No limit on processes and threads: one that") for line in faults(result))
 
 
-def test_podmans_logs_are_not_judged(web: FakeEngine, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mcp_docker.engine.Connected.is_podman", True)
+def test_podmans_logs_are_not_judged(web: FakeEngine, run: Run) -> None:
+    web.be_podman()
     assert faults(answer(web, run, inspect(host={"LogConfig": {"Type": "json-file", "Config": None}}))) == []
 
 

@@ -186,8 +186,8 @@ def test_the_number_of_events_is_bounded(run: Run, limit: int) -> None:
 
 
 @pytest.fixture
-def podman(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mcp_docker.engine.Connected.is_podman", True)
+def podman(engine: FakeEngine) -> None:
+    engine.be_podman()
 
 
 @pytest.mark.usefixtures("podman")

@@ -31,8 +31,8 @@ def holds(engine: FakeEngine, *volumes: dict[str, Any]) -> None:
 
 
 @pytest.fixture
-def podman(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mcp_docker.engine.Connected.is_podman", True)
+def podman(engine: FakeEngine) -> None:
+    engine.be_podman()
 
 
 def test_a_list_is_one_request_and_tells_who_has_no_name(engine: FakeEngine, run: Run) -> None:

@@ -196,7 +196,7 @@ class Listener:
             container_id: full id, or name.
 
         Raises:
-            TooManyFollowed: 200 others are followed.
+            TooManyFollowed: as many as can be are followed, or the system grants no more threads.
         """
         if self._told is None:
             return
