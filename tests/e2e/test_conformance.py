@@ -13,6 +13,7 @@ from tests.e2e.conftest import allowed
 from tests.e2e.process import HANDSHAKE, SESSIONLESS, done, environment, refused
 from tests.e2e.test_clients import installed, node
 from tests.e2e.test_http import DESTROY, READ, audit, authority, oauth
+from tests.e2e.test_resources import Make
 from tests.e2e.web import WebServer
 from tests.unit.authorization_server import AuthorizationServer
 
@@ -47,6 +48,16 @@ def url(server: WebServer, authority: AuthorizationServer) -> Iterator[str]:
         yield f"{proxy.url}/mcp"
 
 
+@pytest.fixture
+def first_listed(container: Make, label: str) -> None:
+    """A container before all others by name: the suite reads the first resource of the list.
+
+    It may not be a step of somebody's build: those are containers too, whose logs can't be read.
+    """
+    container(name=f"0-{label.partition('=')[2]}")
+
+
+@pytest.mark.usefixtures("first_listed")
 @pytest.mark.parametrize(("suite", "revision"), RUNS)
 def test_all_that_the_suite_checks_passes_but_for_what_is_said_to_need_fixtures(
     installed: Path, url: str, variant: str, suite: str, revision: str, tmp_path: Path
