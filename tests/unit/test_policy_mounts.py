@@ -115,6 +115,16 @@ def test_what_resolves_to_elsewhere_is_refused(docker: FakeEngine, run: Run, roo
         refusal(docker, run, f"{path}:/srv")
 
 
+def test_a_root_whose_links_go_round_allows_nothing_and_hinders_no_other(
+    docker: FakeEngine, run: Run, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    monkeypatch.setenv(ALLOWLIST, f"{tmp_path}/loop,{root}")
+    refusal(docker, run, f"{tmp_path}/outside:/srv")
+    refusal(docker, run, f"{tmp_path}/loop:/srv")
+    assert sent(docker, run, f"{root}/site:/srv")[0]["Source"] == f"{root}/site"
+
+
 def test_without_a_root_nothing_is_mounted(docker: FakeEngine, run: Run, tmp_path: Path) -> None:
     assert ALLOWLIST in refusal(docker, run, f"{tmp_path}:/srv")
 

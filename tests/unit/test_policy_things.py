@@ -282,8 +282,10 @@ def test_a_link_to_where_the_engine_listens_is_where_it_listens(
     for source in ("elsewhere/link", "elsewhere/link/engine.sock"):
         web.on("GET", "/containers/web/json", container(Mounts=[{"Type": "bind", "Source": str(tmp_path / source)}]))
         assert code_of(execute(run)) == "EXEC_NOT_ALLOWED"
-    web.on("GET", "/containers/web/json", container(Mounts=[{"Type": "bind", "Source": str(tmp_path / "elsewhere")}]))
-    data_of(execute(run))
+    (tmp_path / "elsewhere/loop").symlink_to("loop")
+    for source in ("elsewhere", "elsewhere/loop"):
+        web.on("GET", "/containers/web/json", container(Mounts=[{"Type": "bind", "Source": str(tmp_path / source)}]))
+        data_of(execute(run))
 
 
 def test_names_of_networks_are_told_apart_by_case(web: FakeEngine, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

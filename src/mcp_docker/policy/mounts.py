@@ -54,7 +54,7 @@ def source(settings: Settings, path: str, engine: Engine) -> str:
             f"the host path {path!r} does not exist, or can't be read here",
             f"make it first; only what exists below {_ALLOWLIST} can be mounted.",
         ) from None
-    if not any(_within(resolved, root.resolve()) for root in roots):
+    if not any(_within(resolved, _real(root)) for root in roots):
         where = f" (it is {str(resolved)!r})" if str(resolved) != path else ""
         raise MountRefused(f"the host path {path!r}{where} is outside the allowed folders", _INSTEAD)
     if not (stat.S_ISDIR(kind) or stat.S_ISREG(kind)):
@@ -80,12 +80,12 @@ def as_good_as_the_host(path: str, engine: Engine) -> bool:
     written, root = Path(posixpath.normpath(path)), Path(data_root(engine))
     listening = [place for place in sockets(engine.settings) if place.startswith("/run/") or Path(place).exists()]
     places = [Path(place) for place in (*listening, "/var/run/docker.sock", engine_socket(engine)) if place]
-    roots = {root, root.resolve()}
-    places += [*(place.resolve() for place in places), *roots]
+    roots = {root, _real(root)}
+    places += [*(_real(place) for place in places), *roots]
     # the engine shows a link as it was written
     return any(
         any(place.is_relative_to(at) for place in places) or any(at.is_relative_to(each) for each in roots)
-        for at in ({written, written.resolve()} if checkable(engine) else {written})
+        for at in ({written, _real(written)} if checkable(engine) else {written})
     )
 
 
@@ -93,6 +93,11 @@ def engine_socket(engine: Engine) -> str:
     """The path of the socket that we reach the engine through; empty if it is none."""
     scheme, _, path = engine.connected.endpoint.address.partition("://")
     return path if scheme == "unix" else ""
+
+
+def _real(path: Path) -> Path:
+    """Where a path leads through its links; a loop of links stays as written, which Path.resolve refuses up to 3.12."""
+    return Path(os.path.realpath(path))
 
 
 def _by_text(settings: Settings, path: str, engine: Engine) -> str:
@@ -116,8 +121,8 @@ def _check_never(settings: Settings, path: Path, engine: Engine) -> None:
     places = [Path(place) for place in never if place]
     if checkable(engine):
         # on many systems /bin and /var/run are links
-        places += [place.resolve() for place in places]
-        places += [place.resolve() for place in map(Path, sockets(settings)) if place.exists()]
+        places += [_real(place) for place in places]
+        places += [_real(place) for place in map(Path, sockets(settings)) if place.exists()]
     if inside := next((place for place in places if _within(path, place)), None):
         raise MountRefused(f"{str(path)!r} is in {str(inside)!r}, which is never mounted", "mount another folder.")
     if holds := next((place for place in places if place.is_relative_to(path)), None):
