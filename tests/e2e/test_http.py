@@ -255,6 +255,19 @@ def test_calls_over_the_limit_are_refused_and_other_requests_answered_429(
     done(server.call("docker_version", other))
 
 
+def test_lists_and_completion_that_ask_the_engine_count_once(serve: Serve, authority: AuthorizationServer) -> None:
+    server = serve(**oauth(authority, SECURITY_RATE_LIMIT_RPM="4"))
+    token = authority.token(scope=READ)
+    completion = {
+        "ref": {"type": "ref/resource", "uri": "container://logs/{container_id}"},
+        "argument": {"name": "container_id", "value": ""},
+    }
+    for method, params in [("resources/list", {}), ("completion/complete", completion)] * 2:
+        response = server.post(method, params, token)
+        assert (response.status_code, "result" in response.json()) == (200, True), response.text
+    assert server.post("resources/list", {}, token).status_code == 429
+
+
 @pytest.mark.parametrize(
     ("headers", "status"),
     [

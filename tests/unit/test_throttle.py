@@ -208,6 +208,16 @@ def test_requests_that_hold_no_place_count_for_the_same_minute() -> None:
     on_loop(test, Throttle(2, 1))
 
 
+def test_a_call_whose_request_was_counted_holds_a_place_alone() -> None:
+    async def test(throttle: Throttle) -> None:
+        await throttle.count("ann")
+        async with throttle.call("ann", counted=True):
+            with pytest.raises(RateLimited, match="in flight"):
+                await one(throttle)
+
+    on_loop(test, Throttle(1, 1))
+
+
 def test_without_limits_nothing_is_counted() -> None:
     async def test(throttle: Throttle) -> None:
         for _ in range(1_000):

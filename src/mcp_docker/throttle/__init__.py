@@ -62,8 +62,8 @@ class Throttle:
         return self._busy.total()
 
     @contextlib.asynccontextmanager
-    async def call(self, caller: str) -> AsyncIterator[None]:
-        """Hold one of the caller's places while a call lasts.
+    async def call(self, caller: str, *, counted: bool = False) -> AsyncIterator[None]:
+        """Hold one of the caller's places while a call lasts, which counts unless its request has been counted.
 
         Raises:
             RateLimited: the caller has no place left, or no call left in this minute.
@@ -75,7 +75,8 @@ class Throttle:
             )
         self._busy[key] += 1
         try:
-            await self._count(key)
+            if not counted:
+                await self._count(key)
             yield
         finally:
             self._busy[key] -= 1
