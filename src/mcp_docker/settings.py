@@ -342,10 +342,12 @@ def load(env_file: Path | None = None, **flags: Any) -> Settings:
 
 def _unknown(name: str) -> str:
     known = {field.upper() for field in Settings.model_fields}
-    ours = name.startswith(("SAFETY_", "SECURITY_"))
-    if name in known or name in _OTHERS or not (ours or name.startswith(("DOCKER_", "MCP_"))):
+    # the case of a name does not matter
+    meant = name.upper()
+    ours = meant.startswith(("SAFETY_", "SECURITY_"))
+    if meant in known or meant in _OTHERS or not (ours or meant.startswith(("DOCKER_", "MCP_"))):
         return ""
-    nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.6 if ours else 0.9)
+    nearest = difflib.get_close_matches(meant, known, n=1, cutoff=0.6 if ours else 0.9)
     if not nearest:
         return f"{name}: there is no such setting; CONFIGURATION.md lists them" if ours else ""
     return f"{name}: there is no such setting; did you mean {nearest[0]}?"

@@ -60,6 +60,7 @@ def test_time_limits_are_given_by_tool(monkeypatch: pytest.MonkeyPatch, text: st
     [
         ("SAFETY_ALOW_DESTRUCTIVE_OPERATIONS", "SAFETY_ALLOW_DESTRUCTIVE_OPERATIONS"),
         ("SECURITY_RATE_LIMIT_ENABELD", "SECURITY_RATE_LIMIT_ENABLED"),
+        ("safety_Allow_destructive_operation", "SAFETY_ALLOW_DESTRUCTIVE_OPERATIONS"),
         ("DOCKER_BASEURL", "DOCKER_BASE_URL"),
         ("MCP_LOG_LEVL", "MCP_LOG_LEVEL"),
     ],
