@@ -2,9 +2,11 @@
 
 import difflib
 import ipaddress
+import itertools
 import json
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Annotated, Any, Literal, Self
 
@@ -318,14 +320,17 @@ def load(env_file: Path | None = None, **flags: Any) -> Settings:
 
     Raises:
         SettingsError: a value that does not parse, an unknown `SAFETY_` or `SECURITY_` variable, or a near miss of a
-            `DOCKER_` or `MCP_` one (those prefixes belong to others too).
+            `DOCKER_` or `MCP_` one (those prefixes belong to others too); names that differ in nothing but their case.
     """
     present = dict(os.environ)
+    problems = _twice(present)
     if env_file is not None:
         if not env_file.is_file():
             raise SettingsError([f"--env-file {env_file}: there is no such file"])
-        present = {**{name: value or "" for name, value in dotenv_values(env_file).items()}, **present}
-    problems = [problem for name in sorted(present) if (problem := _unknown(name))]
+        written = {name: value or "" for name, value in dotenv_values(env_file).items()}
+        problems += _twice(written)
+        present = {**written, **present}
+    problems += [problem for name in sorted(present) if (problem := _unknown(name))]
     try:
         settings = Settings(_env_file=env_file, **flags)
     except ValidationError as error:
@@ -338,6 +343,12 @@ def load(env_file: Path | None = None, **flags: Any) -> Settings:
     if problems:
         raise SettingsError(problems)
     return settings
+
+
+def _twice(names: Iterable[str]) -> list[str]:
+    ours = sorted((name for name in names if name.lower() in Settings.model_fields), key=str.upper)
+    pairs = ((one, other) for one, other in itertools.pairwise(ours) if one.upper() == other.upper())
+    return [f"{one}: {other} is the same setting; set one of them" for one, other in pairs]
 
 
 def _unknown(name: str) -> str:

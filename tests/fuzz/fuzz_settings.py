@@ -37,7 +37,7 @@ def check(environment: Mapping[str, str]) -> None:
     found = loaded(environment)
     known = {field.upper() for field in Settings.model_fields}
     unknown = {
-        name for name, value in environment.items() if name.startswith(("SAFETY_", "SECURITY_")) and name not in known
+        name for name in environment if name.upper().startswith(("SAFETY_", "SECURITY_")) and name.upper() not in known
     }
     blanks = dict.fromkeys(known - {name.upper() for name in environment}, " ")
     if isinstance(found, SettingsError):
@@ -50,6 +50,8 @@ def check(environment: Mapping[str, str]) -> None:
         _tells_no_secret(environment, str(found))
         return
     assert not unknown, unknown
+    spelt = [name.upper() for name in environment if name.upper() in known]
+    assert len(spelt) == len(set(spelt)), spelt
     assert loaded(dict(environment) | blanks | _as_json(environment, found)) == found
     _is_what_was_written(environment, found)
     _is_sane(found)

@@ -72,6 +72,19 @@ def test_a_near_miss_stops_the_start_with_the_right_name(
     assert problems() == [f"{name}: there is no such setting; did you mean {nearest}?"]
 
 
+def test_a_name_in_two_cases_stops_the_start(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    said = "SAFETY_YOLO_MODE: safety_yolo_mode is the same setting; set one of them"
+    (tmp_path / "settings.env").write_text("SAFETY_YOLO_MODE=false\nsafety_yolo_mode=true\n")
+    with pytest.raises(SettingsError) as problem:
+        load(tmp_path / "settings.env")
+    assert problem.value.problems == [said]
+    monkeypatch.setenv("SAFETY_YOLO_MODE", "false")
+    (tmp_path / "settings.env").write_text("safety_yolo_mode=true")
+    assert not load(tmp_path / "settings.env").safety_yolo_mode
+    monkeypatch.setenv("safety_yolo_mode", "true")
+    assert problems() == [said]
+
+
 def test_an_unknown_name_of_ours_stops_the_start_even_when_nothing_is_near(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SECURITY_QQQQQQ", "1")
     assert problems() == ["SECURITY_QQQQQQ: there is no such setting; CONFIGURATION.md lists them"]
