@@ -1,7 +1,10 @@
 """Over HTTP: who may call, what they see, how much, and how it ends."""
 
+import contextlib
 import http.client
 import json
+import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -422,11 +425,47 @@ def test_a_server_that_is_told_to_end_lets_calls_finish(
     )
     call.start()
     eventually(lambda: audit.exists() and '"intent"' in audit.read_text())
+    # what starts servers may pass on a signal that came to all
+    server.process.send_signal(signal.SIGTERM)
+    time.sleep(0.2)
     ended = server.terminate()
     call.join(10)
     assert ended.status == 0
     assert ended.seconds < 11
     assert done(results[0])["exit_code"] == 0
+
+
+def test_a_person_who_does_not_want_to_wait_has_calls_cut_and_clients_that_dawdle_do_not_hold_it_up(
+    serve: Serve, container: Callable[..., str], audit: Path
+) -> None:
+    server = serve()
+    idle = container()
+    session = opened(server, "none")
+    half = b"POST /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n{"
+    stream = f"GET /mcp HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\nMcp-Session-Id: {session}\r\n"
+    with contextlib.ExitStack() as held:
+        dawdling, listening = (
+            held.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=30)) for _ in range(2)
+        )
+        dawdling.sendall(half)
+        listening.sendall(f"{stream}Last-Event-ID: 7\r\n\r\n".encode())
+        assert listening.recv(65_536).startswith(b"HTTP/1.1 200")
+        call = threading.Thread(
+            target=lambda: server.call("docker_exec_command", container_id=idle, command=["sleep", "66"])
+        )
+        call.start()
+        eventually(lambda: audit.exists() and '"intent"' in audit.read_text())
+        server.process.send_signal(signal.SIGINT)
+        time.sleep(0.2)
+        server.process.send_signal(signal.SIGINT)
+        ended = server.process.wait(15)
+        rest = b"".join(iter(lambda: listening.recv(65_536), b""))
+        call.join(10)
+    assert ended == 0
+    assert rest.endswith(b"0\r\n\r\n")
+    assert '"cancelled"' in audit.read_text()
+    assert "Traceback" not in server.log.read_text()
+    assert "ERROR" not in server.log.read_text()
 
 
 def test_a_client_that_hangs_up_has_its_call_cut(

@@ -1,6 +1,9 @@
 """Clients that dawdle lose their connection, and nobody else does."""
 
+import asyncio
 import contextlib
+import errno
+import resource
 import socket
 import threading
 import time
@@ -9,12 +12,13 @@ from collections.abc import Iterator
 import anyio
 import pytest
 import uvicorn
+from loguru import logger
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from mcp_docker.http import connections
-from mcp_docker.http.connections import Connection
+from mcp_docker.http.connections import MOST, Connection, Faults, make_room
 
 HEAD = b"POST /%s HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n"
 ENDED: list[str] = []
@@ -128,3 +132,81 @@ def test_a_client_that_takes_everything_is_not_cut(port: int) -> None:
         deadline = time.monotonic() + 1
         while time.monotonic() < deadline:
             assert client.recv(1_048_576)
+
+
+def test_a_client_whose_network_has_gone_is_not_sent_to_for_long(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[asyncio.Transport] = []
+    monkeypatch.setattr(Connection, "_await_head", lambda self: made.append(self.transport))
+    with connected(port) as client:
+        answered(client, HEAD % b"a" + b"hi", b"hi")
+        assert made[0].get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 60_000
+
+
+def test_one_connection_too_many_is_cut_and_the_others_are_not(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Connection, "most", 2)
+    with connected(port) as first, connected(port) as second:
+        for client in (first, second):
+            answered(client, HEAD % b"a" + b"hi", b"hi")
+        with connected(port) as third:
+            assert cut(third)
+        answered(first, HEAD % b"a" + b"yo", b"yo")
+        second.close()
+        deadline = time.monotonic() + 10
+        while True:  # until it is known that the second has gone
+            with connected(port) as fourth, contextlib.suppress(AssertionError, OSError):
+                answered(fourth, HEAD % b"a" + b"ok", b"ok")
+                break
+            assert time.monotonic() < deadline
+
+
+INFINITY = resource.RLIM_INFINITY
+
+
+@pytest.mark.parametrize(
+    ("soft", "hard", "set_to", "room"),
+    [
+        (1_024, 524_288, 20_000, MOST),
+        (1_024, INFINITY, 20_000, MOST),
+        (1_024, 4_096, 4_096, 3_072),
+        (256, 256, None, 192),
+        (65_536, 65_536, None, MOST),
+        (INFINITY, INFINITY, None, MOST),
+    ],
+)
+def test_connections_leave_files_for_the_engine_and_the_audit(
+    monkeypatch: pytest.MonkeyPatch, soft: int, hard: int, set_to: int | None, room: int
+) -> None:
+    limits: list[tuple[int, int]] = []
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (soft, hard))
+    monkeypatch.setattr(resource, "setrlimit", lambda _, both: limits.append(both))
+    assert make_room() == room
+    assert limits == ([] if set_to is None else [(set_to, hard)])
+
+
+def test_a_system_that_allows_no_more_files_is_taken_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise ValueError("current limit exceeds maximum limit")
+
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (256, INFINITY))
+    monkeypatch.setattr(resource, "setrlimit", refuse)
+    assert make_room() == 192
+
+
+def test_that_no_more_connections_can_be_taken_is_said_once_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines: list[str] = []
+    others: list[object] = []
+    loop = asyncio.new_event_loop()
+    faults = Faults()
+    monkeypatch.setattr(loop, "default_exception_handler", others.append)
+    sink = logger.add(lambda message: lines.append(message.record["message"]), level="ERROR")
+    try:
+        for _ in range(3):
+            faults.tell(loop, {"message": "-", "exception": OSError(errno.EMFILE, "Too many open files"), "socket": 1})
+        faults.tell(loop, {"message": "another"})
+        monkeypatch.setattr(connections, "TELL_SECONDS", 0)
+        faults.tell(loop, {"message": "-", "exception": OSError(errno.ENFILE, "Too many files"), "socket": 1})
+    finally:
+        logger.remove(sink)
+        loop.close()
+    assert lines == ["no more connections can be taken: " + why for why in ("Too many open files", "Too many files")]
+    assert others == [{"message": "another"}]

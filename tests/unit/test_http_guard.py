@@ -32,6 +32,7 @@ class Reply:
     status: int
     headers: list[tuple[str, str]]
     body: bytes
+    ended: bool
     seen: list[Scope] = field(default_factory=list)
 
     def __getitem__(self, name: str) -> str:
@@ -106,7 +107,8 @@ def ask(
     assert start["type"] == "http.response.start"
     assert {message["type"] for message in rest} == {"http.response.body"}
     text = [(name.decode(), value.decode("latin-1")) for name, value in start["headers"]]
-    return Reply(start["status"], text, b"".join(message.get("body", b"") for message in rest), seen)
+    body_sent = b"".join(message.get("body", b"") for message in rest)
+    return Reply(start["status"], text, body_sent, not rest[-1].get("more_body"), seen)
 
 
 def test_a_request_that_keeps_the_rules_reaches_the_application() -> None:
@@ -393,6 +395,20 @@ def test_a_stream_is_passed_on_part_by_part() -> None:
         await StreamingResponse(iter([b"a", b"b", b"c"]))(scope, receive, send)
 
     assert ask(app=app).body == b"abc"
+
+
+@pytest.mark.parametrize(
+    ("kind", "ended"),
+    [("text/event-stream", True), ("text/event-stream; charset=utf-8", True), ("application/json", False)],
+)
+def test_a_stream_of_events_that_is_cut_is_ended_and_nothing_else_is(kind: str, ended: bool) -> None:
+    async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
+        headers = [(b"content-type", kind.encode())]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b"data: 1\n\n", "more_body": True})
+
+    reply = ask(app=app)
+    assert (reply.body, reply.ended) == (b"data: 1\n\n", ended)
 
 
 async def tell_id(scope: Scope, receive: Receive, send: Send) -> None:

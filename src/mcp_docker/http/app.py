@@ -31,6 +31,7 @@ from mcp_docker.http.auth import Failure, GroupMap, IntrospectionVerifier, JwtVe
 from mcp_docker.http.guard import Guard, Names, Rules
 from mcp_docker.http.layers import PATH, Authenticated, Counted, Probes, current
 from mcp_docker.http.metrics import Metrics
+from mcp_docker.http.sessions import Sessions
 from mcp_docker.pipeline import Pipeline
 from mcp_docker.registry import Registry
 from mcp_docker.settings import Settings
@@ -166,7 +167,7 @@ class Application:
         )
         # before the SDK's own, which serves one path of two and not all scopes
         app.router.routes[:0] = self._routes(public, metrics=listening.metrics_port is None)
-        app.user_middleware.append(Middleware(Counted, application=self))
+        app.user_middleware += [Middleware(Counted, application=self), Middleware(Sessions, application=self)]
         hosts, origins, networks = (
             settings.security_allowed_hosts,
             settings.security_allowed_origins,

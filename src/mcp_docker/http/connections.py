@@ -1,15 +1,61 @@
-"""Connections that are given up: those that never finish a request's head, or don't take what they asked for.
+"""Connections that are given up: too many, and those that never finish a request's head, or never take their answer.
 
-uvicorn bounds neither. Bodies are the guard's.
+uvicorn bounds none of them. Bodies are the guard's.
 """
 
 import asyncio
+import contextlib
+import socket
+import sys
+import time
 from typing import Any
 
+from loguru import logger
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 HEAD_SECONDS = 10.0
 READ_SECONDS = 60.0
+GONE_SECONDS = 60.0
+MOST = 10_000
+TELL_SECONDS = 60.0
+
+
+def make_room() -> int:
+    """Let this process open as many files as it may; how many connections there is room for then.
+
+    Connections get three quarters of them, so that the engine can be asked and the audit written whoever connects.
+    """
+    if sys.platform == "win32":
+        return MOST
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 2 * MOST if hard == resource.RLIM_INFINITY else min(2 * MOST, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with contextlib.suppress(OSError, ValueError):  # macOS has a bound of its own below "unlimited"
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+            soft = wanted
+    return MOST if soft == resource.RLIM_INFINITY else min(MOST, soft * 3 // 4)
+
+
+class Faults:
+    """Tells what happens outside of requests: `loop.set_exception_handler(Faults().tell)`.
+
+    When no more files can be opened, asyncio says so for each connection that it would like to take, two thousand times
+    a second. Once a minute is enough.
+    """
+
+    def __init__(self) -> None:
+        self._told = -TELL_SECONDS
+
+    def tell(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Log a fault."""
+        fault = context.get("exception")
+        if not isinstance(fault, OSError) or "socket" not in context:
+            loop.default_exception_handler(context)
+        elif time.monotonic() - self._told >= TELL_SECONDS:
+            self._told = time.monotonic()
+            logger.error("no more connections can be taken: {}", fault.strerror)
 
 
 class _Limit:
@@ -31,7 +77,13 @@ class _Limit:
 
 
 class Connection(H11Protocol):
-    """uvicorn's, with two time limits: `uvicorn.Config(http=Connection)`."""
+    """uvicorn's, with two time limits: `uvicorn.Config(http=Connection)`.
+
+    Attributes:
+        most: how many there may be.
+    """
+
+    most = MOST
 
     def __init__(self, *args: Any, **named: Any) -> None:
         super().__init__(*args, **named)
@@ -39,8 +91,14 @@ class Connection(H11Protocol):
         self._reading = _Limit(self.loop)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin to wait for a head."""
+        """Begin to wait for a head, unless there are too many already."""
         super().connection_made(transport)
+        if len(self.connections) > self.most:
+            transport.abort()
+        if sys.platform == "linux":
+            # a client whose network has gone says no more: without it the system tries for a quarter of an hour
+            end = transport.get_extra_info("socket")
+            end.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(GONE_SECONDS * 1_000))
         self._await_head()
 
     def data_received(self, data: bytes) -> None:

@@ -234,11 +234,15 @@ class _Exchange:
         self._until = anyio.current_time() + guard.rules.body_seconds
         self._arrived = False
         self._started = False
+        self._streams = False
         self._over = False
 
     async def run(self, app: ASGIApp) -> None:
         try:
             await app(self._scope, self._receive_bounded, self._send_guarded)
+            if self._streams:
+                # cut when the server ends: every event is whole, so the client may know that it was the last
+                await self._send_guarded({"type": "http.response.body"})
         except Exception:
             if not self._over:
                 raise
@@ -286,7 +290,10 @@ class _Exchange:
             return
         if message["type"] == "http.response.start":
             self._started = True
+            self._streams = any(kind.startswith("text/event-stream") for kind in header(message, b"content-type"))
             message = {**message, "headers": self._headers(message.get("headers", ()))}
+        elif not message.get("more_body"):
+            self._streams = False
         await self._send(message)
 
     async def _reply(self, status: int, extra: Mapping[str, str], content: Mapping[str, str] | None = None) -> None:

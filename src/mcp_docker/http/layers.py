@@ -9,11 +9,17 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mcp_docker.caller import Caller
 from mcp_docker.errors import RateLimited
+from mcp_docker.http.auth import Failure
 from mcp_docker.http.guard import too_many
 from mcp_docker.settings import Settings
 
 PATH = "/mcp"
 CALLS = ("tools/call", "prompts/get")
+UNDECIDED_SECONDS = 5
+UNDECIDED = {
+    "error": "temporarily_unavailable",
+    "error_description": "the authorization server can't be asked about tokens now; try again with the same token",
+}
 HARDENED = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
 
 current: ContextVar[Scope | None] = ContextVar("current", default=None)
@@ -52,7 +58,7 @@ class Probes:
 
 
 class Authenticated:
-    """Counts the tokens of an address that are refused."""
+    """Counts the tokens of an address that are refused, and tells who may have shown a good one to come back."""
 
     def __init__(self, app: ASGIApp, application: Host) -> None:
         self._app = app
@@ -70,7 +76,14 @@ class Authenticated:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-            await send(message)
+                if status == 401 and failure() == Failure.UNAVAILABLE:
+                    # at a 401 clients forget their token, and have a person sign in again
+                    await JSONResponse(UNDECIDED, 503, {"Retry-After": str(UNDECIDED_SECONDS)})(scope, receive, send)
+            if status != 401 or failure() != Failure.UNAVAILABLE:
+                await send(message)
+
+        def failure() -> str:
+            return str(scope.get("mcp_docker.failure", "unknown"))
 
         token = current.set(scope)
         try:
@@ -83,7 +96,7 @@ class Authenticated:
         finally:
             current.reset(token)
         if shown and status == 401:
-            await self._application.unauthenticated(address, str(scope.get("mcp_docker.failure", "unknown")))
+            await self._application.unauthenticated(address, failure())
 
 
 class Counted:

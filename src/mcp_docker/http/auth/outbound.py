@@ -110,6 +110,8 @@ class Outbound:
             return strict_json(body)
         except httpx2.ConnectError as error:  # before anything was sent: its words are the system's
             raise Unavailable(f"can't be reached ({error})") from None
+        except httpx2.ProxyError:
+            raise Unavailable("can't be reached: the proxy that the environment names refuses") from None
         except TimeoutError:
             raise Unavailable(f"did not answer within {SECONDS:g} s") from None
         except (httpx2.HTTPError, httpx2.InvalidURL, OSError, ValueError) as error:
@@ -117,14 +119,7 @@ class Outbound:
 
     async def _read(self, method: str, url: str, form: Mapping[str, str] | None) -> bytes:
         if self._client is None:
-            self._client = httpx2.AsyncClient(
-                verify=self._tls,
-                trust_env=self._trust_environment,
-                timeout=SECONDS,
-                follow_redirects=False,
-                limits=httpx2.Limits(max_connections=20, max_keepalive_connections=4),
-                headers={"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "mcp-docker"},
-            )
+            self._client = self._opened()
         body = bytearray()
         async with self._client.stream(method, url, data=form, auth=self._auth) as response:
             if response.status_code != httpx2.codes.OK:
@@ -136,6 +131,24 @@ class Outbound:
                 if len(body) > MOST_BYTES:
                     raise Unavailable(f"answered with more than {MOST_BYTES} bytes")
         return bytes(body)
+
+    def _opened(self) -> httpx2.AsyncClient:
+        try:
+            return httpx2.AsyncClient(
+                verify=self._tls,
+                trust_env=self._trust_environment,
+                timeout=SECONDS,
+                follow_redirects=False,
+                limits=httpx2.Limits(max_connections=20, max_keepalive_connections=4),
+                headers={"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "mcp-docker"},
+            )
+        except ImportError:  # of the package for them
+            raise Unavailable("can't be asked through a SOCKS proxy, which ALL_PROXY or HTTPS_PROXY names") from None
+        except (httpx2.InvalidURL, OSError, ValueError) as error:  # its words may hold a proxy's password
+            raise Unavailable(
+                "can't be asked, since HTTPS_PROXY, ALL_PROXY, SSL_CERT_FILE or SSL_CERT_DIR "
+                f"is not usable ({type(error).__name__})"
+            ) from None
 
     async def aclose(self) -> None:
         """Let go of the connections."""
