@@ -1,6 +1,7 @@
 """What a prompt is: facts that were gathered, what they show, and a plan that fits them."""
 
 import inspect
+from collections.abc import Iterable
 from typing import Any, ClassVar
 
 from pydantic import Field
@@ -40,6 +41,12 @@ class Plan(TextAnswer):
     @classmethod
     def closing(cls, data: dict[str, Any]) -> str:
         return "\n".join(["What to do:", *(f"{at}. {_line(step)}" for at, step in enumerate(data["steps"], 1))])
+
+
+def untold(what: Iterable[str]) -> list[str]:
+    """What to show of facts that the engine was asked for in vain, in words of ours; nothing where there are none."""
+    told = ", ".join(sorted(set(what)))
+    return [f"The engine did not tell, so nothing is said of it here: {told}."] if told else []
 
 
 def _line(text: str) -> str:

@@ -417,11 +417,12 @@ def test_a_name_that_is_an_alias_is_not_missing(ask: Ask) -> None:
     assert "alias is missing" not in str(ask(container(networks=IN_ONE), db, log=b"bad address 'database'\n"))
 
 
-def test_a_log_that_can_not_be_read_is_left_out(ask: Ask, engine: FakeEngine, run: Run) -> None:
+def test_a_log_that_can_not_be_read_is_left_out_and_named(ask: Ask, engine: FakeEngine, run: Run) -> None:
     ask(container(networks=IN_ONE))
     engine.on("GET", "/containers/.*/logs", {"message": "configured logging driver does not support reading"}, 501)
     data = data_of(run("debug_networking", kind=Kind.PROMPT, container_id="web"))
     assert not any(part["title"].startswith("Lines") for part in data["facts"])
+    assert data["shown"][-1].endswith("nothing is said of it here: the log of web.")
 
 
 @pytest.mark.parametrize(

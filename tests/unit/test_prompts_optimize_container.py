@@ -371,10 +371,16 @@ def test_a_cpu_limit_that_would_limit_nothing_is_not_advised(web: FakeEngine, ru
 
 
 @pytest.mark.parametrize("status", [404, 409, 500, 501])
-def test_facts_that_are_not_to_be_had_are_left_out(web: FakeEngine, run: Run, status: int) -> None:
+def test_facts_that_are_not_to_be_had_are_left_out_and_named(web: FakeEngine, run: Run, status: int) -> None:
     for path in ("/images/.*", "/containers/.*/stats"):
         web.on("GET", path, {"message": "not here"}, status)
-    assert faults(answer(web, run, inspect())) == []
+    result = answer(web, run, inspect())
+    name = "" if status == 404 else "what the name of its image means now, "
+    assert faults(result) == [
+        "The engine did not tell, so nothing is said of it here: its image, the layers of its image, what it uses, "
+        f"{name}whether its CPU limit holds it back."
+    ]
+    assert result.text.endswith("1. Nothing that is known asks for a change. Say so, and what is not known.")
 
 
 def test_a_size_that_takes_too_long_is_left_out(web: FakeEngine, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -390,7 +396,8 @@ def test_a_size_that_takes_too_long_is_left_out(web: FakeEngine, run: Run, monke
     result = run("optimize_container", kind=Kind.PROMPT, container_id="web")
     held.set()
     assert "written into its layer" not in result.text
-    assert faults(result) == []
+    (line,) = faults(result)
+    assert line.endswith("nothing is said of it here: how much it has written into its own layer.")
 
 
 def test_a_caller_who_sees_less_gets_what_the_inspect_shows(web: FakeEngine, run: Run) -> None:

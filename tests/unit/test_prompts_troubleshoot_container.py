@@ -136,13 +136,18 @@ def test_events_tell_of_the_end(engine: FakeEngine, run: Run) -> None:
 @pytest.mark.parametrize(
     "answer", [(404, {"message": "gone"}), (409, {"message": "x"}), (500, {"message": "x"}), (501, {"message": "x"})]
 )
-def test_facts_that_the_engine_has_not_are_left_out(engine: FakeEngine, run: Run, answer: Any) -> None:
+def test_facts_that_the_engine_has_not_are_left_out_and_named(engine: FakeEngine, run: Run, answer: Any) -> None:
     serve(engine, ALL | {"State": RUNNING})
     for path in (f"/containers/{ID}/logs", "/events", "/images/.*/json", f"/containers/{ID}/stats"):
         engine.on("GET", path, lambda _: answer)
     data = plan(run)
     assert titles(data) == ["State", "Limits and use", "Mounts, ports, networks"]
-    assert any(line.startswith("The image that it was made from is gone") for line in data["shown"])
+    gone = answer[0] == 404
+    assert any(line.startswith("The image that it was made from is gone") for line in data["shown"]) is gone
+    image = "" if gone else "its image, "
+    assert data["shown"][-1] == (
+        f"The engine did not tell, so nothing is said of it here: its events, {image}what it uses."
+    )
     assert "Its log can't be read." in data["shown"]
 
 

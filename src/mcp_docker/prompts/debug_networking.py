@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from mcp_docker.engine import lookup
-from mcp_docker.prompt import Plan, Prompt, Section
+from mcp_docker.prompt import Plan, Prompt, Section, untold
 from mcp_docker.prompts.network import Side, causes, log, name_of, ports, rivals, side, unless_gone
 from mcp_docker.prompts.network.causes import Cause
 from mcp_docker.prompts.network.ports import MOST_PORTS, Outcome, Published
@@ -27,7 +27,8 @@ class DebugNetworking(Prompt, shows=("docker_inspect_container",)):
 
     def run(self, ctx: Context) -> Plan:
         it = side(ctx, lookup.container(ctx.engine, self.container_id))
-        lines = log.trouble(ctx, str(it.found["Id"]))
+        told = log.trouble(ctx, str(it.found["Id"]))
+        lines = told or []
         sought = log.sought(lines)
         peer, guess = self._peer(ctx, it, sought)
         open_ports = ports.published(it) if it.runs else []
@@ -49,6 +50,8 @@ class DebugNetworking(Prompt, shows=("docker_inspect_container",)):
             )
         if not_tried:
             shown.append(not_tried)
+        if told is None:
+            shown += untold([f"the log of {it.name}"])
         return Plan(
             about=_about(it, peer),
             shown=shown,

@@ -1,13 +1,12 @@
 """Prompts: what a container uses, and what could be set better."""
 
-from collections.abc import Callable
 from typing import Annotated, Any
 
 from pydantic import Field
 
 from mcp_docker.engine import CallScope, lookup
 from mcp_docker.errors import Conflict, TimedOut
-from mcp_docker.prompt import Plan, Prompt, Section
+from mcp_docker.prompt import Plan, Prompt, Section, untold
 from mcp_docker.prompts import tuning
 from mcp_docker.tool import Context
 from mcp_docker.tools.containers import stats
@@ -17,6 +16,14 @@ from mcp_docker.tools.images import read as images
 MOST_LAYERS = 5
 MOST_COMMAND = 200
 SIZE_SECONDS = 5.0
+UNTOLD = {
+    "written": "how much it has written into its own layer",
+    "usage": "what it uses",
+    "throttled": "whether its CPU limit holds it back",
+    "image": "its image",
+    "tagged": "what the name of its image means now",
+    "layers": "the layers of its image",
+}
 
 
 class OptimizeContainer(Prompt, shows=("docker_inspect_container",)):
@@ -27,7 +34,7 @@ class OptimizeContainer(Prompt, shows=("docker_inspect_container",)):
     def run(self, ctx: Context) -> Plan:
         found = lookup.container(ctx.engine, self.container_id)
         name = str(found.get("Name") or found["Id"][:12]).lstrip("/")
-        seen = _seen(ctx, found)
+        seen, missing = _seen(ctx, found)
         verdicts = tuning.verdicts(seen)
         faults = [verdict for verdict in verdicts if verdict.fault]
         shown = [verdict.fault for verdict in faults]
@@ -35,71 +42,83 @@ class OptimizeContainer(Prompt, shows=("docker_inspect_container",)):
             shown.append("It is not running, so nothing was measured: ask again while it does its usual work.")
         elif "docker_container_stats" not in ctx.tools:
             shown.append("What it uses was not measured: it is not shown to this caller.")
+        shown += untold(missing)
         if well := [verdict.well for verdict in verdicts if verdict.well]:
             shown.append(f"Well: {', '.join(well)}.")
         return Plan(
             about=f"Make the container {name} run better: less waste, fewer ways to fail.",
             shown=shown,
             facts=_sections(seen),
-            steps=_steps(ctx, name, seen, faults),
+            steps=_steps(ctx, name, seen, faults, whole=not missing),
         )
 
 
-def _seen(ctx: Context, found: dict[str, Any]) -> tuning.Seen:
-    """Everything at once: the usage of a container takes a second, its size as long as it has files."""
-    container_id, image_id = found["Id"], found.get("Image") or ""
-    tag = (found.get("Config") or {}).get("Image") or ""
-    running = bool((found.get("State") or {}).get("Running"))
-    asked = ["written"]
-    if "docker_container_stats" in ctx.tools and running:
-        asked += ["usage", "throttled"]
-    if "docker_inspect_image" in ctx.tools and image_id:
-        asked += ["image", "tagged"] if tag else ["image"]
-    if "docker_image_history" in ctx.tools and image_id:
-        asked.append("layers")
+def _seen(ctx: Context, found: dict[str, Any]) -> tuple[tuning.Seen, list[str]]:
+    """Everything at once: the usage of a container takes a second, its size as long as it has files.
 
-    def answer(what: str) -> Any:
-        docker = ctx.engine.docker
-        match what:
-            case "written":
-                return _written(ctx, container_id)
-            case "usage":
-                return stats.ContainerStats(container_id=container_id).run(ctx).containers[0]
-            case "throttled":
-                return _throttled(
-                    docker.stats(container_id, stream=False, one_shot=ctx.engine.api >= stats.ONE_SHOT_API)
-                )
-            case "image":
-                return docker.inspect_image(image_id)  # type: ignore[no-untyped-call]  # the stubs don't annotate it
-            case "tagged":
-                return docker.inspect_image(tag).get("Id")  # type: ignore[no-untyped-call]  # as above
-            case _:
-                return images.ImageHistory(image=image_id).run(ctx).layers
+    Returns:
+        What the engine tells, and what it was asked for in vain.
+    """
+    from docker.errors import APIError, NotFound
+
+    missing: list[str] = []
+
+    def told(what: str) -> Any:
+        try:
+            return _answer(ctx, found, what)
+        except (APIError, Conflict) as error:
+            # the tag may name nothing any more, which is an answer
+            if what != "tagged" or not isinstance(error, NotFound):
+                missing.append(UNTOLD[what])
+            return None
 
     ctx.progress(0, 0, "measuring")
-    facts = dict(zip(asked, ctx.gather(lambda what: _optional(lambda: answer(what)), asked), strict=True))
+    asked = _asked(ctx, found)
+    facts = dict(zip(asked, ctx.gather(told, asked), strict=True))
+    if facts["written"] is None:
+        missing.append(UNTOLD["written"])
     tagged = facts.get("tagged")
-    return tuning.Seen(
+    seen = tuning.Seen(
         found=found,
         usage=facts.get("usage"),
         written=facts.get("written"),
         throttled=facts.get("throttled"),
         image=facts.get("image") or {},
         layers=facts.get("layers") or [],
-        moved=tagged is not None and tagged.removeprefix("sha256:") != image_id.removeprefix("sha256:"),
+        moved=tagged is not None and tagged.removeprefix("sha256:") != found["Image"].removeprefix("sha256:"),
         is_podman=ctx.engine.connected.is_podman,
         info=ctx.engine.connected.info,
     )
+    return seen, missing
 
 
-def _optional(fact: Callable[[], Any]) -> Any:
-    """A fact, or None where this engine or this container has none."""
-    from docker.errors import APIError
+def _asked(ctx: Context, found: dict[str, Any]) -> list[str]:
+    """What there is to ask for, of what the caller may see."""
+    asked = ["written"]
+    if "docker_container_stats" in ctx.tools and (found.get("State") or {}).get("Running"):
+        asked += ["usage", "throttled"]
+    if "docker_inspect_image" in ctx.tools and found.get("Image"):
+        asked += ["image", "tagged"] if (found.get("Config") or {}).get("Image") else ["image"]
+    if "docker_image_history" in ctx.tools and found.get("Image"):
+        asked.append("layers")
+    return asked
 
-    try:
-        return fact()
-    except (APIError, Conflict):
-        return None
+
+def _answer(ctx: Context, found: dict[str, Any], what: str) -> Any:
+    docker, container_id = ctx.engine.docker, found["Id"]
+    match what:
+        case "written":
+            return _written(ctx, container_id)
+        case "usage":
+            return stats.ContainerStats(container_id=container_id).run(ctx).containers[0]
+        case "throttled":
+            return _throttled(docker.stats(container_id, stream=False, one_shot=ctx.engine.api >= stats.ONE_SHOT_API))
+        case "image":
+            return docker.inspect_image(found["Image"])  # type: ignore[no-untyped-call]  # the stubs don't annotate it
+        case "tagged":
+            return docker.inspect_image(found["Config"]["Image"]).get("Id")  # type: ignore[no-untyped-call]  # as above
+        case _:
+            return images.ImageHistory(image=found["Image"]).run(ctx).layers
 
 
 def _written(ctx: Context, container_id: str) -> int | None:
@@ -169,7 +188,9 @@ def _listed(facts: dict[str, Any]) -> str:
     return "\n".join(f"{name}: {value}" for name, value in facts.items() if value not in (None, ""))
 
 
-def _steps(ctx: Context, name: str, seen: tuning.Seen, faults: list[tuning.Verdict]) -> list[str]:
+def _steps(ctx: Context, name: str, seen: tuning.Seen, faults: list[tuning.Verdict], *, whole: bool) -> list[str]:
+    if not faults and not whole:
+        return ["Nothing that is known asks for a change. Say so, and what is not known."]
     if not faults:
         return ["Nothing here asks for a change. Say so, with the figures."]
     steps = []

@@ -8,7 +8,8 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from mcp_docker.engine import lookup, own
-from mcp_docker.prompt import Plan, Prompt
+from mcp_docker.errors import NotFound
+from mcp_docker.prompt import Plan, Prompt, untold
 from mcp_docker.prompts.diagnosis import Facts, diagnose
 from mcp_docker.prompts.diagnosis.advice import steps
 from mcp_docker.prompts.diagnosis.sections import sections
@@ -38,7 +39,9 @@ class TroubleshootContainer(Prompt, shows=("docker_inspect_container",), label="
         found = lookup.container(ctx.engine, self.container_id)
         ctx.progress(1, 3, "gathering log, events and use")
         gathered: Gathered = {}
+        missing: list[str] = []
         for part in ctx.gather(lambda gather: gather(ctx, found), _sources(ctx, found)):
+            missing += part.pop("untold", ())
             gathered |= part
         ctx.progress(2, 3, "comparing the facts")
         facts = Facts(found=found, now=datetime.now(UTC), **gathered)
@@ -46,7 +49,7 @@ class TroubleshootContainer(Prompt, shows=("docker_inspect_container",), label="
         return Plan(
             about=f"Find out what is wrong with the container {facts.name} ({facts.status or 'of unknown status'}), "
             "and what to do about it. What is said to be likely or possible is to be checked against the facts.",
-            shown=[str(finding) for finding in findings],
+            shown=[*map(str, findings), *untold(missing)],
             facts=list(sections(facts, findings)),
             steps=steps(findings, ctx.tools, facts.name),
         )
@@ -77,14 +80,17 @@ def _log(ctx: Context, found: dict[str, Any]) -> Gathered:
 def _events(ctx: Context, found: dict[str, Any]) -> Gathered:
     asked = Events(since=found.get("Created") or "0", filters={"container": [found["Id"]], "event": EVENTS}, limit=100)
     read = _optional(lambda: asked.run(ctx))
-    return {"events": read.events} if read else {}
+    return {"events": read.events} if read else {"untold": ["its events"]}
 
 
 def _image(ctx: Context, found: dict[str, Any]) -> Gathered:
     docker, own_id = ctx.engine.docker, found.get("Image")
     if not own_id:
         return {}
-    image = _optional(lambda: docker.inspect_image(own_id))  # type: ignore[no-untyped-call]  # no annotations
+    asked = _optional(lambda: [_unless_gone(ctx, lambda: docker.inspect_image(own_id))])  # type: ignore[no-untyped-call]
+    if asked is None:
+        return {"untold": ["its image"]}
+    (image,) = asked
     name = (found.get("Config") or {}).get("Image") or ""
     tagged = _optional(lambda: docker.inspect_image(name)) if image and name else None  # type: ignore[no-untyped-call]
     theirs = str(ctx.engine.connected.version.get("Arch") or "")
@@ -114,7 +120,7 @@ def _namespace(ctx: Context, found: dict[str, Any]) -> Gathered:
 def _use(ctx: Context, found: dict[str, Any]) -> Gathered:
     read = _optional(lambda: stats.samples(ctx, found["Id"]))
     if read is None:
-        return {}
+        return {"untold": ["what it uses"]}
     before, sample = read
     slow, was = ((cpu.get("throttling_data") or {}) for cpu in (sample.get("cpu_stats") or {}, before))
     periods, throttled = ((slow.get(name) or 0) - (was.get(name) or 0) for name in ("periods", "throttled_periods"))
@@ -130,6 +136,20 @@ def _mounts(ctx: Context, found: dict[str, Any]) -> Gathered:
         return {}
     sources = [str(mount.get("Source") or "") for mount in found.get("Mounts") or [] if mount.get("Type") == "bind"]
     return {"missing": sum(not Path(source).exists() for source in sources if source.startswith("/"))}
+
+
+def _unless_gone(ctx: Context, ask: Callable[[], Any]) -> Any:
+    from docker.errors import APIError
+
+    from mcp_docker.engine.errors import translate
+
+    try:
+        return ask()
+    except APIError as error:
+        # podman answers 500 for what is not there
+        if isinstance(translate(error, ctx.engine), NotFound):
+            return None
+        raise
 
 
 def _optional(ask: Callable[[], Any]) -> Any:

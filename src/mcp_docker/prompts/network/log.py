@@ -30,8 +30,8 @@ _SOUGHT = tuple(
 )
 
 
-def trouble(ctx: Context, container_id: str) -> list[str]:
-    """The last lines of its log that tell of trouble with the network; none where the log can't be read."""
+def trouble(ctx: Context, container_id: str) -> list[str] | None:
+    """The last lines of its log that tell of trouble with the network; None where the log can't be read."""
     from docker.errors import APIError
 
     if "docker_container_logs" not in ctx.tools:
@@ -40,7 +40,7 @@ def trouble(ctx: Context, container_id: str) -> list[str]:
         lines = ContainerLogs(container_id=container_id, tail=LAST_LINES).run(ctx).lines
     except APIError:
         # the log may be kept elsewhere, and is not what was asked for
-        return []
+        return None
     told = [line.text[:LINE_CHARACTERS] for line in reversed(lines) if _TROUBLE.search(line.text)]
     # who tries again and again says the same
     return list(dict.fromkeys(told))[:MOST_LINES][::-1]
