@@ -2,7 +2,9 @@
 
 import struct
 import threading
+import time
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler
 
 import pytest
 
@@ -121,6 +123,21 @@ def test_following_ends_after_its_seconds_and_keeps_what_came(web: FakeEngine, r
     assert (request.query["follow"], request.query["tail"]) == ("1", "0")
 
 
+def test_an_engine_that_does_not_answer_is_not_taken_for_a_log_without_new_lines(web: FakeEngine, run: Run) -> None:
+    release = threading.Event()
+
+    def hangs(_: object) -> bytes:
+        release.wait(10)
+        return b""
+
+    web.on("GET", f"/containers/{ID}/logs", hangs)
+    assert code_of(run("docker_container_logs", container_id="web", follow=True, seconds=1)) == "TIMED_OUT"
+    # which answers only when there is something to read
+    web.be_podman()
+    assert texts(data_of(run("docker_container_logs", container_id="web", follow=True, seconds=1))) == []
+    release.set()
+
+
 def test_following_from_a_cursor_asks_for_the_lines_since_then(web: FakeEngine, run: Run) -> None:
     web.on("GET", f"/containers/{ID}/logs", b"")
     data = data_of(
@@ -128,6 +145,28 @@ def test_following_from_a_cursor_asks_for_the_lines_since_then(web: FakeEngine, 
     )
     assert data["next_since"] == "1769860800.500000001"
     assert web.sent("GET", ".*/logs")[0].query["tail"] == "all"
+
+
+def test_where_nothing_was_printed_the_next_call_goes_on_from_the_engines_time(
+    web: FakeEngine, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # it stamps the lines, and its clock may be behind ours
+    monkeypatch.setattr(BaseHTTPRequestHandler, "date_time_string", lambda *_: "Sat, 31 Jan 2026 12:00:00 GMT")
+    web.on("GET", f"/containers/{ID}/logs", b"")
+    assert data_of(run("docker_container_logs", container_id="web"))["next_since"] == "1769860800.000000000"
+
+
+@pytest.mark.parametrize("date", ["", "soon", "Sat, 99 Jan 2026 12:00:00 GMT"])
+def test_an_engine_that_does_not_tell_its_time_has_ours(
+    web: FakeEngine, run: Run, monkeypatch: pytest.MonkeyPatch, date: str
+) -> None:
+    monkeypatch.setattr(BaseHTTPRequestHandler, "date_time_string", lambda *_: date)
+    web.on("GET", f"/containers/{ID}/logs", b"")
+    web.on("GET", "/_ping", b"OK")
+    web.on("GET", "/events", b"")
+    since = data_of(run("docker_container_logs", container_id="web"))["next_since"]
+    assert float(since) == pytest.approx(time.time(), abs=60)
+    assert data_of(run("docker_events"))["events"] == []
 
 
 def test_a_stream_that_breaks_off_is_an_error_and_not_the_end(web: FakeEngine, run: Run) -> None:

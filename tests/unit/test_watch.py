@@ -325,10 +325,9 @@ async def test_a_container_that_starts_again_is_followed_from_where_it_was_left(
 
 
 async def test_a_start_that_is_heard_of_before_the_end_of_the_run_before_counts(
-    engine: FakeEngine, events: Feed, log: Feed, watch: Watch
+    events: Feed, log: Feed, watch: Watch
 ) -> None:
-    engine.on("GET", "/containers/web/logs", log)
-    watch.listen(Heard()).follow("logs", "web", "logs")
+    watch.listen(Heard()).follow("logs", ID, "logs")
     await until(lambda: log.opened)
     events.event("start")
     heard = Heard()
@@ -341,6 +340,44 @@ async def test_a_start_that_is_heard_of_before_the_end_of_the_run_before_counts(
     log.end()
     await until(lambda: threads() == ["watch-events"])
     assert log.opened == 2
+
+
+async def test_what_is_followed_while_the_event_stream_opens_is_opened_once(
+    events: Feed, log: Feed, watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settle = Watch._settle
+
+    def late(self: Watch) -> None:
+        settle(self)
+        for _ in range(1_000):
+            if self._events is None or self._events.up:
+                break
+            time.sleep(0.005)  # as where the thread is not given its turn
+
+    monkeypatch.setattr(Watch, "_settle", late)
+    watch.listen(Heard()).follow("logs", ID, "logs")
+    await until(lambda: log.opened)
+    log.end()
+    await until(lambda: threads() == ["watch-events"])
+    await anyio.sleep(BRIEFLY)
+    assert events.opened == log.opened == 1
+
+
+async def test_events_of_others_and_events_in_any_order_end_nothing_that_is_followed(
+    events: Feed, log: Feed, watch: Watch
+) -> None:
+    heard, lists = Heard(), Heard()
+    watch.listen(heard).follow("logs", ID, "logs")
+    watch.listen(lists, lists=True)
+    await until(lambda: log.opened)
+    events.event("destroy", OTHER, name=ID)
+    for action in ("die", "start", "start", "die"):
+        events.event(action)
+        events.event(action, OTHER)
+    await until(lambda: lists.what)
+    log.say(b"line")
+    await until(lambda: heard.what == ["logs"])
+    assert watch.followed == 1
 
 
 async def test_a_destroyed_container_is_told_of_once_and_followed_no_more(

@@ -36,6 +36,7 @@ class Watch:
         self._listeners: dict[Listener, None] = {}
         self._followed: dict[tuple[str, Kind], _Followed] = {}
         self._events: Events | None = None
+        self._open: Events | None = None
         self._streams: set[Stream] = set()
         self._lists = _Paced(self._tell_lists)
         self._closed = False
@@ -75,7 +76,8 @@ class Watch:
             followed = self._followed[container_id, kind] = _Followed(container_id, kind)
             try:
                 self._settle()
-                if self._up():
+                # one that opens just now will be told of, and starts it
+                if self._open is self._events and self._up():
                     self._start(followed)
             except TooManyFollowed:
                 del self._followed[container_id, kind]
@@ -151,17 +153,19 @@ class Watch:
 
     def _opened(self, events: Events, missed: bool) -> None:
         if events is self._events:
+            self._open = events
             for followed in self._followed.values():
                 self._start(followed)
             if missed:
                 self._lists.due()
 
-    def _happened(self, events: Events, action: str, container_id: str, name: str) -> None:
+    def _happened(self, events: Events, action: str, container_id: str) -> None:
         if events is not self._events:
             return
         if action in STARTED | ENDED | RENAMED:
             self._lists.due()
-        concerned = [each for each in self._followed.values() if each.container_id in (container_id, name)]
+        # not by name: another can have what is followed for its name
+        concerned = [each for each in self._followed.values() if each.container_id == container_id]
         for followed in concerned:
             if action in STARTED:
                 self._start(followed)
@@ -193,7 +197,7 @@ class Listener:
 
         Args:
             uri: what is told then.
-            container_id: full id, or name.
+            container_id: full id.
 
         Raises:
             TooManyFollowed: as many as can be are followed, or the system grants no more threads.

@@ -8,12 +8,11 @@ import threading
 import time
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 from loguru import logger
 
-from mcp_docker.engine import CallScope, Engine
+from mcp_docker.engine import CallScope, Engine, clock
 from mcp_docker.engine.streams import pieces
 from mcp_docker.errors import Cancelled, Refused, TimedOut
 from mcp_docker.tools.containers.stats import Usage, usage
@@ -49,8 +48,8 @@ class Clock:
         self._ahead = time.time() - time.monotonic()
 
     def read(self, headers: Mapping[str, str]) -> None:
-        if told := headers.get("Date"):
-            self._ahead = parsedate_to_datetime(told).timestamp() - time.monotonic()
+        if told := clock.told(headers):
+            self._ahead = told - time.monotonic()
 
     def at(self, moment: float) -> str:
         """A moment of our monotonic clock, as the engine's unix time."""
@@ -156,7 +155,7 @@ class Events(Stream):
 
     Args:
         opened: is told each time that the stream is open, and whether something may have been missed.
-        happened: is told of each event: what, the container's id and name.
+        happened: is told of each event: what, and the container's id.
     """
 
     def __init__(
@@ -166,7 +165,7 @@ class Events(Stream):
         loop: asyncio.AbstractEventLoop,
         ended: Callable[["Events"], None],
         opened: Callable[["Events", bool], None],
-        happened: Callable[["Events", str, str, str], None],
+        happened: Callable[["Events", str, str], None],
     ) -> None:
         super().__init__("watch-events", engine, clock, loop, ended)
         self.up = False
@@ -193,9 +192,8 @@ class Events(Stream):
         for event in self._records("/events", **filters):
             self._heard = time.monotonic()
             actor = event.get("Actor") or {}
-            names = actor.get("Attributes") or {}
             action = event.get("Action") or event.get("status") or ""
-            self._tell(self._happened, self, action, actor.get("ID") or event.get("id") or "", names.get("name") or "")
+            self._tell(self._happened, self, action, actor.get("ID") or event.get("id") or "")
 
     def _open(self, path: str, **params: Any) -> "requests.Response":
         response = super()._open(path, **params)
@@ -235,7 +233,7 @@ class Follower(Stream):
     """A stream of one container.
 
     Args:
-        container_id: full id or name.
+        container_id: full id.
         seen: goes on from there.
         up: whether the engine is there.
         changed: is told that there is something new; not again before `pending` was taken back.

@@ -4,14 +4,18 @@ import re
 from collections import deque
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
-from mcp_docker.engine import CallScope, lookup
+from mcp_docker.engine import CallScope, clock, lookup
 from mcp_docker.engine.streams import Lines, Stream, pieces
+from mcp_docker.errors import TimedOut
 from mcp_docker.tool import Context, Fact, TextAnswer, Tier, Tool
 from mcp_docker.tools.fields import ContainerId, Moment
+
+if TYPE_CHECKING:
+    import requests
 
 MOST_LINES = 10_000
 _STAMP = re.compile(rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d) ?")
@@ -84,16 +88,15 @@ class ContainerLogs(Tool, tier=Tier.SAFE, page="logs", seconds=60, gone={"stream
     def run(self, ctx: Context) -> Logs:
         found = lookup.container(ctx.engine, self.container_id)
         tty = bool((found.get("Config") or {}).get("Tty"))
-        began = datetime.now(UTC)
         if self.follow:
             with CallScope.current().ending_after(self.seconds) as scope:
-                kept, last, seen = self._read(ctx, found["Id"], scope, tty=tty)
+                kept, after, seen = self._read(ctx, found["Id"], scope, tty=tty)
         else:
-            kept, last, seen = self._read(ctx, found["Id"], CallScope.current(), tty=tty)
+            kept, after, seen = self._read(ctx, found["Id"], CallScope.current(), tty=tty)
         return Logs(
             container=found["Name"].lstrip("/"),
             lines=list(kept),
-            next_since=_after(last) if last else (self.since or f"{began.timestamp():.9f}"),
+            next_since=after,
             note=f"{seen - len(kept)} earlier lines matched too" if seen > len(kept) else None,
         )
 
@@ -105,8 +108,18 @@ class ContainerLogs(Tool, tier=Tier.SAFE, page="logs", seconds=60, gone={"stream
         wanted = {"since": self.since, "until": self.until, "follow": int(self.follow), "tail": counted}
         asked = {"stdout": 1, "stderr": 1, "timestamps": 1} | {name: value for name, value in wanted.items() if value}
         asked["tail"] = counted
-        path = f"/containers/{full_id}/logs"
-        read = pieces(lambda: ctx.engine.get(path, stream=True, **asked), tty=tty, scope=scope)
+        # which answers only when there is something to read
+        is_podman = ctx.engine.connected.is_podman
+        began, answered = datetime.now(UTC).timestamp(), False
+
+        def opened() -> "requests.Response":
+            nonlocal began, answered
+            response = ctx.engine.get(f"/containers/{full_id}/logs", stream=True, **asked)
+            # lines carry the engine's time, which may be another machine's
+            began, answered = clock.told(response.headers) or began, True
+            return response
+
+        read = pieces(opened, tty=tty, scope=scope)
         kept: deque[LogLine] = deque(maxlen=self.tail)
         last: dict[Stream, Stamp] = {}
         seen = 0
@@ -117,7 +130,10 @@ class ContainerLogs(Tool, tier=Tier.SAFE, page="logs", seconds=60, gone={"stream
                 kept.append(LogLine(stream=stream, text=text, time=_time(stamp) if self.timestamps and stamp else None))
                 if self.follow:
                     ctx.progress(seen, 0, f"{seen} new lines")
-        return kept, max((_time(stamp) for stamp in last.values() if stamp), default=""), seen
+        if not answered and not is_podman:
+            raise TimedOut("the engine did not answer", "call again, or check the engine.")
+        newest = max((_time(stamp) for stamp in last.values() if stamp), default="")
+        return kept, _after(newest) if newest else self.since or f"{began:.9f}", seen
 
 
 def _stamped(read: Iterator[tuple[Stream, bytes, bool]], *, tty: bool) -> Iterator[tuple[Stamp, Stream, str]]:

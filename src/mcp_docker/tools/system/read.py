@@ -5,13 +5,13 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
 import mcp_docker
 from mcp_docker import errors
+from mcp_docker.engine import clock
 from mcp_docker.tool import Answer, Context, Cut, Fact, Tier, Tool
 from mcp_docker.tools.fields import Filters, Moment
 
@@ -186,8 +186,7 @@ class Events(Tool, tier=Tier.SAFE, seconds=60):
 def _engine_time(ctx: Context) -> float:
     """Unix seconds as the engine counts them: its clock may be another machine's."""
     ours = time.time()
-    date = ctx.engine.get("/_ping").headers.get("Date")
-    theirs = parsedate_to_datetime(date).timestamp() if date else ours
+    theirs = clock.told(ctx.engine.get("/_ping").headers) or ours
     return theirs if abs(theirs - ours) > CLOCK_SECONDS else ours
 
 
