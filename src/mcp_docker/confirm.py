@@ -84,7 +84,7 @@ class Confirm:
         """
         if not loses or self.settings.safety_yolo_mode or self.settings.safety_confirmation == "never":
             return None
-        if self._grants.get((caller, tool.spec.name), 0) > self.clock():
+        if self._granted(caller, tool):
             return None
         binding = _binding(caller, tool, arguments, loses)
         if agreed == binding:
@@ -94,9 +94,7 @@ class Confirm:
 
     def otherwise(self, caller: str, tool: Tool) -> str:
         """Why a loss was not put before a person, for the audit."""
-        if self._grants.get((caller, tool.spec.name), 0) > self.clock():
-            return "person, for a while"
-        return "operator"
+        return "person, for a while" if self._granted(caller, tool) else "operator"
 
     def unasked(self) -> None:
         """Nobody can be asked: the operator's opt-in to the tier stands, unless asking is demanded.
@@ -129,10 +127,17 @@ class Confirm:
         if choice not in (ONCE, FOR_A_WHILE):
             raise errors.NotConfirmed("the answer does not fit the form", "nothing was done; ask again.")
         if choice == FOR_A_WHILE:
-            now = self.clock()
-            self._grants = {who: until for who, until in self._grants.items() if until > now}
-            self._grants[caller, tool.spec.name] = now + GRANT_SECONDS
+            self._grants = {what: granted for what, granted in self._grants.items() if self._holds(granted)}
+            self._grants[caller, tool.spec.name] = self.clock()
         return str(asked["binding"])
+
+    def _granted(self, caller: str, tool: Tool) -> bool:
+        granted = self._grants.get((caller, tool.spec.name))
+        return granted is not None and self._holds(granted)
+
+    def _holds(self, granted: float) -> bool:
+        # a clock that is set back does not make it last longer
+        return 0 <= self.clock() - granted < GRANT_SECONDS
 
 
 def unanswered() -> errors.ConfirmationTimedOut:

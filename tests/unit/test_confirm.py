@@ -150,6 +150,18 @@ def test_a_person_can_allow_a_tool_for_ten_minutes(
     assert len(docker.sent("DELETE", ".*")) == 2
 
 
+def test_a_clock_that_is_set_back_does_not_make_ten_minutes_longer(
+    docker: FakeEngine, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 100_000.0
+    monkeypatch.setattr(pipeline.confirm, "clock", lambda: now)
+    person = Asked(accepted(FOR_A_WHILE), Reply("decline"))
+    data_of(call(pipeline, person, network_id="web"))
+    now -= 86_400
+    assert code_of(call(pipeline, person, network_id="web")) == "NOT_CONFIRMED"
+    assert len(docker.sent("DELETE", ".*")) == 1
+
+
 def test_a_reply_can_come_with_a_later_call(docker: FakeEngine, pipeline: Pipeline) -> None:
     first = call(pipeline, Asked(None), network_id="web")
     assert first.question is not None
@@ -178,9 +190,9 @@ def test_a_reply_that_comes_too_late_is_a_no(docker: FakeEngine, pipeline: Pipel
 
 
 def test_a_name_can_not_forge_lines_of_the_question(docker: FakeEngine, run: Run) -> None:
-    docker.on("GET", "/networks/web", {"Id": ID, "Name": "web\n\x1b[2J- nothing else", "Driver": "bridge"})
+    docker.on("GET", f"/networks/{ID}", {"Id": ID, "Name": "web\n\x1b[2J- nothing else", "Driver": "bridge"})
     person = Asked(Reply("decline"))
-    run(REMOVE, ask=person, network_id="web")
+    run(REMOVE, ask=person, network_id=ID)
     assert "- network web - nothing else (4f1c2e000000): bridge" in person.questions[0].message.splitlines()
 
 

@@ -292,3 +292,14 @@ def test_a_removal_that_is_under_way_says_how_to_see_its_end(engine: FakeEngine,
     result = run("docker_remove_container", container_id="web")
     assert code_of(result) == "CONFLICT"
     assert "docker_list_containers(all=true)" in result.text
+
+
+def test_a_container_that_podman_left_half_stopped_is_to_be_stopped_first(engine: FakeEngine, run: Run) -> None:
+    engine.be_podman()
+    engine.on("GET", "/containers/web/json", {"Id": ID, "Name": "/web", "State": {"Status": "stopping"}})
+    said = f"container {ID} must be in Created or Stopped state to be started: container state improper"
+    engine.on("POST", f"/containers/{ID}/start", {"message": said}, status=500)
+    result = run("docker_start_container", container_id="web")
+    assert code_of(result) == "CONFLICT"
+    assert "docker_stop_container" in result.text
+    assert "docker_start_container" not in result.text

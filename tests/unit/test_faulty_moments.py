@@ -9,6 +9,7 @@ from typing import Any
 
 import anyio
 import pytest
+import requests
 from starlette.types import Message, Receive, Scope, Send
 
 from mcp_docker.audit import open_audit
@@ -89,6 +90,26 @@ def test_an_engine_that_sends_elsewhere_is_not_followed(
             elsewhere.accept()
 
 
+@pytest.mark.parametrize("asked", ["web", "web-1", "c" * 11, "c" * 12, ID])
+@pytest.mark.parametrize("change", ["docker_stop_container", "docker_remove_container", "docker_exec_command"])
+def test_nothing_is_done_to_another_container_than_was_asked_for(
+    engine: FakeEngine, run: Run, change: str, asked: str
+) -> None:
+    # the last may be an id that was a container's once, and is another's name now
+    engine.on("GET", "/containers/[^/]*/json", STOPPED | {"Id": "e" * 64, "Name": f"/{ID}"})
+    more = {"command": "true"} if change == "docker_exec_command" else {}
+    result = run(change, container_id=asked, **more)
+    assert code_of(result) == "ENGINE_ERROR"
+    assert "answered with another one" in result.text
+    assert {request.method for request in engine.requests} == {"GET"}
+
+
+def test_nothing_is_done_to_another_network_than_was_asked_for(engine: FakeEngine, run: Run) -> None:
+    engine.on("GET", "/networks/mesh", {"Id": NETWORK, "Name": "other", "Driver": "bridge"})
+    assert code_of(run("docker_remove_network", network_id="mesh")) == "ENGINE_ERROR"
+    assert not engine.sent("DELETE", ".*")
+
+
 @pytest.mark.parametrize(("granted", "told"), [(True, True), (False, False)])
 def test_a_change_that_was_made_is_told_though_what_is_read_after_it_fails(
     container: FakeEngine, run: Run, *, granted: bool, told: bool
@@ -124,6 +145,43 @@ def test_an_answer_that_is_nested_too_deep_is_the_engines_fault(engine: FakeEngi
     engine.on("GET", "/_ping", b"OK")
     engine.on("GET", "/(networks|events)", b"[" * 100_000 + b"]" * 100_000)
     assert code_of(run(tool)) == "ENGINE_ERROR"
+
+
+@pytest.mark.anyio
+async def test_an_answer_that_takes_more_memory_than_there_is_costs_its_own_call_alone(
+    engine: FakeEngine, ask: tuple[Ask, Engine], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def none_is_left(*_: Any, **__: Any) -> None:
+        raise MemoryError
+
+    call, _ = ask
+    engine.on("GET", "/networks", [])
+    assert data_of(await call("docker_list_networks")) == {"networks": []}
+    with monkeypatch.context() as patched:
+        patched.setattr(requests.Response, "json", none_is_left)
+        result = await call("docker_list_networks")
+    assert code_of(result) == "ENGINE_ERROR"
+    assert "more memory than the server has" in result.text
+    assert json.loads((tmp_path / "audit.jsonl").read_text().splitlines()[-1])["outcome"] == "failed"
+    assert data_of(await call("docker_list_networks")) == {"networks": []}
+
+
+@pytest.mark.anyio
+async def test_a_fault_that_there_is_no_memory_to_look_into_is_told_all_the_same(
+    engine: FakeEngine, ask: tuple[Ask, Engine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def trips(response: requests.Response, **_: Any) -> list[int]:
+        monkeypatch.setattr(requests.Response, "json", none_is_left)
+        return [response.status_code]
+
+    def none_is_left(*_: Any, **__: Any) -> None:
+        raise MemoryError
+
+    call, _ = ask
+    engine.on("GET", "/networks", [])
+    await call("docker_list_networks")
+    monkeypatch.setattr(requests.Response, "json", trips)
+    assert code_of(await call("docker_list_networks")) == "INTERNAL_ERROR"
 
 
 def test_a_disk_of_the_engine_that_is_full_is_no_riddle(engine: FakeEngine, run: Run) -> None:

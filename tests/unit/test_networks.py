@@ -329,6 +329,17 @@ def test_a_container_that_is_gone_can_be_forced_out(engine: FakeEngine, run: Run
     assert request.body == {"Container": "web", "Force": True}
 
 
+def test_a_container_that_has_the_name_by_now_is_not_forced_out_for_one_that_was_gone(
+    engine: FakeEngine, run: Run
+) -> None:
+    looks = iter([(404, {"message": "No such container: web"}), (200, {"Id": WEB, "Name": "/web"})])
+    engine.on("GET", "/networks/shop", NETWORK)
+    engine.on("GET", "/containers/web/json", lambda _: next(looks))
+    result = run("docker_disconnect_container", network_id="shop", container_id="web", force=True)
+    assert code_of(result) == "CONFLICT"
+    assert not engine.sent("POST", ".*")
+
+
 def test_disconnecting_what_is_not_connected_is_a_conflict(engine: FakeEngine, run: Run) -> None:
     connectable(engine)
     engine.on("POST", f"/networks/{ID}/disconnect", {"message": "container x is not connected to network shop"}, 500)

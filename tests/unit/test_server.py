@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import anyio
@@ -204,6 +205,23 @@ async def test_a_stream_ends_in_order_when_the_token_does_that_opened_it(told: T
             assert {event async for event in events} <= {ResourceUpdated(uri=WEB)}
 
 
+async def test_a_stream_ends_with_its_token_though_the_clock_is_set_or_the_machine_slept(
+    told: Told,  # noqa: ARG001
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 1_000_000.0
+    monkeypatch.setattr(subscriptions, "time", SimpleNamespace(time=lambda: now))
+    monkeypatch.setattr(subscriptions, "LOOK_SECONDS", 0.05)
+
+    def who(_: Any) -> Caller:
+        return Caller("tester", "http", expires=1_003_600.0)
+
+    with anyio.fail_after(10):
+        async with joined(MODERN, who=who) as client, client.listen(resource_subscriptions=[WEB]) as events:
+            now += 3_600
+            assert {event async for event in events} <= {ResourceUpdated(uri=WEB)}
+
+
 async def test_what_a_token_opened_is_not_told_after_its_end(told: Told) -> None:
     heard = Heard()
     asked: list[Caller] = []
@@ -353,7 +371,7 @@ async def test_a_hidden_resource_is_refused_in_the_words_of_one_that_is_not_ther
 
 
 async def test_one_client_can_subscribe_to_so_many(told: Told, engine: FakeEngine) -> None:  # noqa: ARG001
-    engine.on("GET", "/containers/.*/json", {"Id": ID, "Name": "/web"})
+    engine.on("GET", "/containers/.*/json", lambda asked: {"Id": ID, "Name": f"/{asked.path.split('/')[2]}"})
     async with joined(LEGACY) as client:
         for number in range(MOST_OF_A_CLIENT):
             await client.subscribe_resource(f"container://logs/c{number}")

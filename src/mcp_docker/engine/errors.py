@@ -53,6 +53,11 @@ _KINDS: tuple[tuple[str, type[Refused], str], ...] = (
         "docker_stop_container stops it first, or force=true kills and removes it.",
     ),
     (
+        r"must be in created or stopped state",
+        errors.Conflict,
+        "docker_stop_container ends what is neither stopped nor running.",
+    ),
+    (
         r"container \S+ is not running|only create exec sessions on running|container state improper",
         errors.Conflict,
         "docker_start_container starts it.",
@@ -181,6 +186,11 @@ def translate(error: BaseException, engine: Engine, scope: CallScope | None = No
             return errors.EngineError(_sentence(str(error)), "correct the arguments or the engine's set-up.")
         case json.JSONDecodeError():  # requests' own is one, too
             return _unreadable()
+        case MemoryError():
+            return errors.EngineError(
+                "the engine's answer takes more memory than the server has",
+                "ask for less, or the operator gives the server more.",
+            )
         case requests.ReadTimeout() | TimeoutError():
             return _silent()
         case requests.RequestException() | urllib3.exceptions.HTTPError() | ConnectionError():

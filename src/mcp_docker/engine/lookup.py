@@ -13,6 +13,7 @@ from mcp_docker.engine import Engine
 LEAST_DIGITS = 12
 
 _BEGINNING = re.compile(r"[0-9a-f]{1,63}")
+_ID = re.compile(r"[0-9a-f]{64}")
 
 
 def container(engine: Engine, text: str, *, exact: bool = False) -> dict[str, Any]:
@@ -23,10 +24,11 @@ def container(engine: Engine, text: str, *, exact: bool = False) -> dict[str, An
         exact: of an id, at least 12 digits: for what can't be undone.
 
     Raises:
-        AmbiguousIdentifier, InexactIdentifier, or docker's APIError.
+        AmbiguousIdentifier, InexactIdentifier, EngineError for another one than was asked for, or docker's APIError.
     """
     found: dict[str, Any] = engine.docker.inspect_container(text)
     name = str(found.get("Name") or "").lstrip("/")
+    _is_meant("container", text, found["Id"], name)
     _check(engine, "container", text, found["Id"], {name}, exact, engine.docker.containers, all=True)
     return found
 
@@ -34,6 +36,7 @@ def container(engine: Engine, text: str, *, exact: bool = False) -> dict[str, An
 def network(engine: Engine, text: str, *, exact: bool = False) -> dict[str, Any]:
     """The one network of this name or id, as inspect shows it; arguments and errors as for `container`."""
     found: dict[str, Any] = engine.docker.inspect_network(text)
+    _is_meant("network", text, found["Id"], found["Name"])
     _check(engine, "network", text, found["Id"], {found["Name"]}, exact, engine.docker.networks)
     return found
 
@@ -49,6 +52,16 @@ def image(engine: Engine, text: str, *, exact: bool = False) -> dict[str, Any]:
         full = found["Id"].removeprefix("sha256:")
         _check(engine, "image", digits, full, names, exact, engine.docker.images, all=True)
     return found
+
+
+def _is_meant(kind: str, text: str, found: str, name: str) -> None:
+    """Raises EngineError where the engine answers with another one than was asked for."""
+    # a whole id is never another's name
+    if not found.startswith(text) and (text != name or _ID.fullmatch(text)):
+        raise errors.EngineError(
+            f"asked for the {kind} {text!r}, the engine answered with another one: {found}",
+            "nothing was done to it; call again, with the whole id of the one that is meant.",
+        )
 
 
 def _check(

@@ -309,7 +309,7 @@ def _of_answer(answer: "requests.Response") -> str:
         return _of_value(request, answer.json()) if answer.ok else ""
     except RecursionError:
         return f"{_named(request)}: {TOO_DEEP}"
-    except (ValueError, RuntimeError, OSError):  # no JSON, or broken off: whoever read it knows
+    except (ValueError, RuntimeError, OSError, MemoryError):  # no JSON, or broken off: whoever read it knows
         return ""
 
 

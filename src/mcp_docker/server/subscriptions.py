@@ -32,6 +32,7 @@ MOST_OF_A_CLIENT = 100
 """Resources that one client can subscribe to."""
 MOST_FOLLOWED = 100
 """Logs and stats that are followed for one caller, over all its clients."""
+LOOK_SECONDS = 10.0
 STATE = "mcp-docker"
 
 
@@ -257,5 +258,6 @@ class _Session:
 async def _end_at(expires: float | None, handler: ListenHandler) -> None:
     """What a token opened does not outlast it."""
     if expires is not None:
-        await anyio.sleep(max(0, expires - time.time()))
+        while (left := expires - time.time()) > 0:  # noqa: ASYNC110 - the clock may be set, or the machine sleep
+            await anyio.sleep(min(left, LOOK_SECONDS))
         handler.close()

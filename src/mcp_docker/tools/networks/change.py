@@ -201,6 +201,11 @@ class DisconnectContainer(Tool, tier=Tier.MODERATE, verify="docker_inspect_conta
 
     def run(self, ctx: Context) -> ContainerDisconnected:
         network, *leaving = ctx.outlook.changes
+        if not leaving and seen(ctx, self.container_id) is not None:
+            raise errors.Conflict(
+                f"container {self.container_id} was made meanwhile, or has this name by now",
+                "call again if it is to be disconnected.",
+            )
         container = leaving[0].id if leaving else self.container_id
         ctx.engine.docker.disconnect_container_from_network(container, network.id, force=self.force)
         return ContainerDisconnected(network=network.name, container=leaving[0].name if leaving else self.container_id)
