@@ -414,6 +414,12 @@ def test_a_question_of_one_replica_can_be_answered_to_another_but_by_nobody_else
     assert not there(raw, volume)
 
 
+def listens_no_more(server: WebServer) -> bool:
+    with contextlib.suppress(ConnectionRefusedError), socket.create_connection(("127.0.0.1", server.port), timeout=5):
+        return False
+    return True
+
+
 def test_a_server_that_is_told_to_end_lets_calls_finish(
     serve: Serve, container: Callable[..., str], audit: Path
 ) -> None:
@@ -427,7 +433,7 @@ def test_a_server_that_is_told_to_end_lets_calls_finish(
     eventually(lambda: audit.exists() and '"intent"' in audit.read_text())
     # what starts servers may pass on a signal that came to all
     server.process.send_signal(signal.SIGTERM)
-    time.sleep(0.2)
+    eventually(lambda: listens_no_more(server))
     ended = server.terminate()
     call.join(10)
     assert ended.status == 0
@@ -456,7 +462,7 @@ def test_a_person_who_does_not_want_to_wait_has_calls_cut_and_clients_that_dawdl
         call.start()
         eventually(lambda: audit.exists() and '"intent"' in audit.read_text())
         server.process.send_signal(signal.SIGINT)
-        time.sleep(0.2)
+        eventually(lambda: listens_no_more(server))
         server.process.send_signal(signal.SIGINT)
         ended = server.process.wait(15)
         rest = b"".join(iter(lambda: listening.recv(65_536), b""))

@@ -1,13 +1,19 @@
 """What can't be served safely is not served at all."""
 
+import asyncio
+import contextlib
+import sys
+from asyncio import constants
 from pathlib import Path
 
+import anyio
 import pytest
 from cryptography.hazmat.primitives import serialization
 from sse_starlette.sse import AppStatus
 
 from mcp_docker.engine import Engine
 from mcp_docker.errors import SettingsError
+from mcp_docker.http import serve as serving
 from mcp_docker.http.app import Listening
 from mcp_docker.http.serve import serve
 from mcp_docker.registry import Registry
@@ -57,3 +63,22 @@ async def test_files_that_are_no_certificate_and_key_are_named(
             key = certificate(tmp_path / "other")
     said = await refused(both, key, monkeypatch)
     assert said.startswith(f"--tls-cert {both}, --tls-key {key}: ")
+
+
+async def test_on_windows_it_says_where_it_can_be_served(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    both = certificate(tmp_path)
+    monkeypatch.setattr(sys, "platform", "win32")
+    assert "not served on Windows" in await refused(both, both, monkeypatch)
+
+
+async def test_who_never_begins_to_speak_tls_is_cut(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(constants, "SSL_HANDSHAKE_TIMEOUT", 60.0)
+    monkeypatch.setattr(serving, "HEAD_SECONDS", 0.2)
+    both = certificate(tmp_path)
+    context = serving._tls(Listening("127.0.0.1", 1, both, both))
+    server = await asyncio.start_server(lambda *_: None, "127.0.0.1", ssl=context)
+    async with server:
+        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        with anyio.fail_after(5), contextlib.suppress(ConnectionResetError):
+            assert await reader.read() == b""
+        writer.close()

@@ -1,6 +1,5 @@
 """Sessions over HTTP: nobody's keep the others out, and none is resumed."""
 
-import json
 from typing import Any
 
 import anyio
@@ -16,6 +15,13 @@ from tests.unit.http_auth_fixtures import anyio_backend, issuer
 __all__ = ["anyio_backend", "application", "http", "issuer"]
 
 HELLO = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "unit", "version": "1"}}
+
+SESSIONLESS = "2026-07-28"
+META = {
+    "io.modelcontextprotocol/protocolVersion": SESSIONLESS,
+    "io.modelcontextprotocol/clientInfo": HELLO["clientInfo"],
+    "io.modelcontextprotocol/clientCapabilities": {},
+}
 
 
 @pytest.fixture(autouse=True)
@@ -72,10 +78,25 @@ async def test_nobody_else_can_use_or_end_a_session_or_have_it_forgotten(
     assert [await asked(http, token, each) for each in (first, second, third)] == [404, 200, 200]
 
 
-async def test_a_session_can_not_be_chosen(http: httpx2.AsyncClient, issuer: AuthorizationServer) -> None:
-    message = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": HELLO}
-    headers = {"authorization": f"Bearer {issuer.token()}", "mcp-session-id": "chosen"}
-    assert (await http.post("/mcp", content=json.dumps(message), headers=headers)).status_code == 404
+@pytest.mark.parametrize(("method", "asked_for", "status"), [("DELETE", "", 405), ("POST", "no/such", 404)])
+async def test_a_session_counts_until_it_has_ended(
+    http: httpx2.AsyncClient, issuer: AuthorizationServer, method: str, asked_for: str, status: int
+) -> None:
+    """What the revision without sessions answers ends none."""
+    token = issuer.token()
+    held = []
+    for _ in range(3):
+        held.append(await opened(http, token))
+        headers = {
+            "authorization": f"Bearer {token}",
+            "mcp-session-id": held[-1],
+            "mcp-protocol-version": SESSIONLESS,
+            "mcp-method": asked_for,
+        }
+        message = {"jsonrpc": "2.0", "id": 3, "method": asked_for, "params": {"_meta": META}} if asked_for else None
+        response = await http.request(method, "/mcp", json=message, headers=headers)
+        assert response.status_code == status, response.text
+    assert [await asked(http, token, each) for each in held] == [404, 200, 200]
 
 
 async def test_no_more_sessions_are_kept_in_mind_than_there_can_be(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,9 +25,7 @@ def make_room() -> int:
 
     Connections get three quarters of them, so that the engine can be asked and the audit written whoever connects.
     """
-    if sys.platform == "win32":
-        return MOST
-    import resource
+    import resource  # which Windows does not have
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = 2 * MOST if hard == resource.RLIM_INFINITY else min(2 * MOST, hard)
@@ -77,7 +75,7 @@ class _Limit:
 
 
 class Connection(H11Protocol):
-    """uvicorn's, with two time limits: `uvicorn.Config(http=Connection)`.
+    """uvicorn's, with limits: `uvicorn.Config(http=Connection)`.
 
     Attributes:
         most: how many there may be.
@@ -95,11 +93,12 @@ class Connection(H11Protocol):
         super().connection_made(transport)
         if len(self.connections) > self.most:
             transport.abort()
+        self._await_head()
         if sys.platform == "linux":
             # a client whose network has gone says no more: without it the system tries for a quarter of an hour
             end = transport.get_extra_info("socket")
-            end.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(GONE_SECONDS * 1_000))
-        self._await_head()
+            with contextlib.suppress(OSError):  # not every emulation of Linux has it
+                end.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(GONE_SECONDS * 1_000))
 
     def data_received(self, data: bytes) -> None:
         """Take part of a head or of a body."""

@@ -241,7 +241,7 @@ class _Exchange:
         try:
             await app(self._scope, self._receive_bounded, self._send_guarded)
             if self._streams:
-                # cut when the server ends: every event is whole, so the client may know that it was the last
+                # as when the server ends: every event is whole, so the client may know that it was the last
                 await self._send_guarded({"type": "http.response.body"})
         except Exception:
             if not self._over:

@@ -4,6 +4,8 @@ import asyncio
 import signal
 import socket
 import ssl
+import sys
+from asyncio import constants
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -16,7 +18,7 @@ from mcp_docker.audit import Audit
 from mcp_docker.engine import Engine
 from mcp_docker.errors import SettingsError
 from mcp_docker.http.app import Application, Listening, said
-from mcp_docker.http.connections import Connection, Faults, make_room
+from mcp_docker.http.connections import HEAD_SECONDS, Connection, Faults, make_room
 from mcp_docker.registry import Registry
 from mcp_docker.settings import Settings
 
@@ -38,8 +40,10 @@ async def serve(
     is a person's, who does not want to wait: calls are cut at once.
 
     Raises:
-        SettingsError: it can't be served safely like that.
+        SettingsError: it can't be served safely like that, or not on this system.
     """
+    if sys.platform == "win32":  # where asyncio tells of no signals
+        raise SettingsError(["--transport http: not served on Windows; run it in WSL or a container, or use stdio"])
     # or answers to calls in flight would be cut off
     AppStatus.disable_automatic_graceful_drain()  # type: ignore[no-untyped-call]  # the package has half its types
     application = Application(settings, registry, engine, audit, listening)
@@ -47,7 +51,7 @@ async def serve(
     if listening.metrics_port is not None:
         servers.append(_Server(_config(application.metrics_app(), listening.host, listening.metrics_port)))
     sockets = [_bound(server.config) for server in servers]
-    Connection.most = make_room()
+    Connection.most = make_room() // len(servers)
     asyncio.get_running_loop().set_exception_handler(Faults().tell)
     said(listening, settings)
     with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
@@ -106,6 +110,8 @@ def _tls(listening: Listening) -> ssl.SSLContext | None:
     def ask() -> str:
         raise SettingsError([f"{files}: the key has a pass phrase, which nobody can be asked for: store it without"])
 
+    # who never begins to speak TLS is no connection yet; uvicorn leaves them asyncio's minute
+    constants.SSL_HANDSHAKE_TIMEOUT = HEAD_SECONDS
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
         context.load_cert_chain(listening.tls_cert, listening.tls_key, ask)

@@ -43,7 +43,7 @@ class Sessions:
 
         async def watch(message: Message) -> None:
             if message["type"] == "http.response.start":
-                if used is not None and (message["status"] == 404 or scope["method"] == "DELETE"):
+                if used is not None and scope["method"] == "DELETE" and message["status"] == 200:
                     self._owners.pop(used, None)
                 elif message["status"] == 200 and not header(scope, SESSION):
                     for opened in header(message, SESSION):
