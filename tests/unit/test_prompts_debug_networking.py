@@ -417,6 +417,12 @@ def test_a_name_that_is_an_alias_is_not_missing(ask: Ask) -> None:
     assert "alias is missing" not in str(ask(container(networks=IN_ONE), db, log=b"bad address 'database'\n"))
 
 
+def test_where_no_log_is_kept_none_is_asked_for_or_missed(ask: Ask, engine: FakeEngine) -> None:
+    data = ask(container(networks=IN_ONE, host={"LogConfig": {"Type": "none"}}))
+    assert not any("did not tell" in line for line in data["shown"])
+    assert engine.sent("GET", "/containers/.*/logs") == []
+
+
 def test_a_log_that_can_not_be_read_is_left_out_and_named(ask: Ask, engine: FakeEngine, run: Run) -> None:
     ask(container(networks=IN_ONE))
     engine.on("GET", "/containers/.*/logs", {"message": "configured logging driver does not support reading"}, 501)

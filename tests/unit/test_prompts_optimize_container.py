@@ -375,12 +375,18 @@ def test_facts_that_are_not_to_be_had_are_left_out_and_named(web: FakeEngine, ru
     for path in ("/images/.*", "/containers/.*/stats"):
         web.on("GET", path, {"message": "not here"}, status)
     result = answer(web, run, inspect())
-    name = "" if status == 404 else "what the name of its image means now, "
+    of_the_image = "its image, the layers of its image, "
+    image, name = ("", "") if status == 404 else (of_the_image, "what the name of its image means now, ")
     assert faults(result) == [
-        "The engine did not tell, so nothing is said of it here: its image, the layers of its image, what it uses, "
+        f"The engine did not tell, so nothing is said of it here: {image}what it uses, "
         f"{name}whether its CPU limit holds it back."
     ]
     assert result.text.endswith("1. Nothing that is known asks for a change. Say so, and what is not known.")
+
+
+def test_what_is_between_two_starts_is_not_measured(web: FakeEngine, run: Run) -> None:
+    result = answer(web, run, inspect(state={"Restarting": True, "Status": "restarting"}))
+    assert faults(result) == ["It is not running, so nothing was measured: ask again while it does its usual work."]
 
 
 def test_a_size_that_takes_too_long_is_left_out(web: FakeEngine, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,7 +27,7 @@ class DebugNetworking(Prompt, shows=("docker_inspect_container",)):
 
     def run(self, ctx: Context) -> Plan:
         it = side(ctx, lookup.container(ctx.engine, self.container_id))
-        told = log.trouble(ctx, str(it.found["Id"]))
+        told = log.trouble(ctx, it.found)
         lines = told or []
         sought = log.sought(lines)
         peer, guess = self._peer(ctx, it, sought)

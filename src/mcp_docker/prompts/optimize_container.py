@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from mcp_docker.engine import CallScope, lookup
-from mcp_docker.errors import Conflict, TimedOut
+from mcp_docker.errors import Conflict, NotFound, TimedOut
 from mcp_docker.prompt import Plan, Prompt, Section, untold
 from mcp_docker.prompts import tuning
 from mcp_docker.tool import Context
@@ -24,6 +24,7 @@ UNTOLD = {
     "tagged": "what the name of its image means now",
     "layers": "the layers of its image",
 }
+OF_THE_IMAGE = ("image", "tagged", "layers")
 
 
 class OptimizeContainer(Prompt, shows=("docker_inspect_container",)):
@@ -59,18 +60,22 @@ def _seen(ctx: Context, found: dict[str, Any]) -> tuple[tuning.Seen, list[str]]:
     Returns:
         What the engine tells, and what it was asked for in vain.
     """
-    from docker.errors import APIError, NotFound
+    from docker.errors import APIError
+
+    from mcp_docker.engine.errors import translate
 
     missing: list[str] = []
 
     def told(what: str) -> Any:
         try:
             return _answer(ctx, found, what)
-        except (APIError, Conflict) as error:
-            # the tag may name nothing any more, which is an answer
-            if what != "tagged" or not isinstance(error, NotFound):
+        except Conflict:
+            missing.append(UNTOLD[what])
+        except APIError as error:
+            # an image may be gone, and a tag name nothing any more: those are answers
+            if what not in OF_THE_IMAGE or not isinstance(translate(error, ctx.engine), NotFound):
                 missing.append(UNTOLD[what])
-            return None
+        return None
 
     ctx.progress(0, 0, "measuring")
     asked = _asked(ctx, found)
@@ -95,7 +100,8 @@ def _seen(ctx: Context, found: dict[str, Any]) -> tuple[tuning.Seen, list[str]]:
 def _asked(ctx: Context, found: dict[str, Any]) -> list[str]:
     """What there is to ask for, of what the caller may see."""
     asked = ["written"]
-    if "docker_container_stats" in ctx.tools and (found.get("State") or {}).get("Running"):
+    state = found.get("State") or {}
+    if "docker_container_stats" in ctx.tools and state.get("Running") and not state.get("Restarting"):
         asked += ["usage", "throttled"]
     if "docker_inspect_image" in ctx.tools and found.get("Image"):
         asked += ["image", "tagged"] if (found.get("Config") or {}).get("Image") else ["image"]

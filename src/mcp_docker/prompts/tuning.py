@@ -60,7 +60,7 @@ class Seen(Inspected):
 
     @property
     def runs(self) -> bool:
-        return bool(self.state.get("Running"))
+        return bool(self.state.get("Running")) and not self.state.get("Restarting")
 
     @property
     def cpus(self) -> float:

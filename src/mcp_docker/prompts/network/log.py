@@ -1,6 +1,8 @@
 """What a container's log tells of the network: failures, and names that did not resolve."""
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
 from mcp_docker.tool import Context
 from mcp_docker.tools.containers.logs import ContainerLogs
@@ -30,14 +32,15 @@ _SOUGHT = tuple(
 )
 
 
-def trouble(ctx: Context, container_id: str) -> list[str] | None:
-    """The last lines of its log that tell of trouble with the network; None where the log can't be read."""
+def trouble(ctx: Context, found: Mapping[str, Any]) -> list[str] | None:
+    """The last lines of its log that tell of trouble with the network; None where there is one that can't be read."""
     from docker.errors import APIError
 
-    if "docker_container_logs" not in ctx.tools:
+    kept = ((found.get("HostConfig") or {}).get("LogConfig") or {}).get("Type")
+    if "docker_container_logs" not in ctx.tools or kept == "none":
         return []
     try:
-        lines = ContainerLogs(container_id=container_id, tail=LAST_LINES).run(ctx).lines
+        lines = ContainerLogs(container_id=found["Id"], tail=LAST_LINES).run(ctx).lines
     except APIError:
         # the log may be kept elsewhere, and is not what was asked for
         return None
