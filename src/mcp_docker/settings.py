@@ -6,7 +6,7 @@ import itertools
 import json
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Annotated, Any, Literal, Self
 
@@ -345,8 +345,9 @@ def load(env_file: Path | None = None, **flags: Any) -> Settings:
     return settings
 
 
-def _twice(names: Iterable[str]) -> list[str]:
-    ours = sorted((name for name in names if name.lower() in Settings.model_fields), key=str.upper)
+def _twice(written: Mapping[str, str]) -> list[str]:
+    ours = sorted(name for name, value in written.items() if value and name.lower() in Settings.model_fields)
+    ours.sort(key=str.upper)
     pairs = ((one, other) for one, other in itertools.pairwise(ours) if one.upper() == other.upper())
     return [f"{one}: {other} is the same setting; set one of them" for one, other in pairs]
 

@@ -50,7 +50,7 @@ def check(environment: Mapping[str, str]) -> None:
         _tells_no_secret(environment, str(found))
         return
     assert not unknown, unknown
-    spelt = [name.upper() for name in environment if name.upper() in known]
+    spelt = [name.upper() for name, value in environment.items() if value and name.upper() in known]
     assert len(spelt) == len(set(spelt)), spelt
     assert loaded(dict(environment) | blanks | _as_json(environment, found)) == found
     _is_what_was_written(environment, found)

@@ -81,6 +81,8 @@ def test_a_name_in_two_cases_stops_the_start(monkeypatch: pytest.MonkeyPatch, tm
     monkeypatch.setenv("SAFETY_YOLO_MODE", "false")
     (tmp_path / "settings.env").write_text("safety_yolo_mode=true")
     assert not load(tmp_path / "settings.env").safety_yolo_mode
+    monkeypatch.setenv("safety_yolo_mode", "")
+    assert not load().safety_yolo_mode
     monkeypatch.setenv("safety_yolo_mode", "true")
     assert problems() == [said]
 
