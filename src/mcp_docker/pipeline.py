@@ -1,9 +1,9 @@
 """The way of one call, from a client's arguments to a bounded result, read top to bottom."""
 
-import contextlib
 import threading
 import weakref
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
@@ -130,8 +130,10 @@ class Pipeline:
         )
         refused: Refused | None = errors.Cancelled("the call was cancelled", "call again if it is still wanted.")
         outcome = "done"
+        # of lists and completion, the request was counted when it came
+        counted = call.kind is Kind.COMPLETION
         try:
-            async with self._place(call):
+            async with self._throttle.call(call.caller.key, counted=counted) if self._throttle else nullcontext():
                 found = self.registry.find(call.name, call.caller, call.kind)
                 record.of(found)
                 asked = found.parse(call.arguments)
@@ -147,12 +149,6 @@ class Pipeline:
                     await in_thread(record.close, refused, outcome)
             if self._observed is not None and (ended := record.outcome) is not None:
                 self._observed(record.tool, record.tier, ended.word, ended.code, ended.seconds)
-
-    def _place(self, call: Call) -> contextlib.AbstractAsyncContextManager[None]:
-        if self._throttle is None:
-            return contextlib.nullcontext()
-        # lists and completion are requests of their own, which were counted when they came
-        return self._throttle.call(call.caller.key, counted=call.kind is Kind.COMPLETION)
 
     async def _carried_out(self, asked: Declaration, call: Call, record: Record) -> Result:
         """Run it; where something would be lost, only once a person has agreed to exactly that."""
