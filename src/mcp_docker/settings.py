@@ -346,8 +346,8 @@ def load(env_file: Path | None = None, **flags: Any) -> Settings:
 
 
 def _twice(written: Mapping[str, str]) -> list[str]:
-    ours = sorted(name for name, value in written.items() if value and name.lower() in Settings.model_fields)
-    ours.sort(key=str.upper)
+    names = (name for name, value in written.items() if value and name.lower() in Settings.model_fields)
+    ours = sorted(names, key=lambda name: (name.upper(), name))
     pairs = ((one, other) for one, other in itertools.pairwise(ours) if one.upper() == other.upper())
     return [f"{one}: {other} is the same setting; set one of them" for one, other in pairs]
 
