@@ -72,8 +72,11 @@ async def test_logs_of_a_real_engine(app: Host, client: Client, container: Calla
     await expect(app.frame.locator("li.stdout").first).to_contain_text("out 1")
     before = await app.frame.locator("li.stdout").count()
     status = app.frame.get_by_role("status")
-    for _ in range(2):
+    for calls in (1, 2):
+        await anyio.sleep(0.3)  # in which three lines are written
         await app.frame.get_by_role("button", name="Load newer").click()
+        # the words of the first answer are still there while the second is awaited
+        await app.took(calls)
         await expect(status).to_contain_text(re.compile("[0-9]+ newer lines"))
     numbers = await app.frame.locator("li.stdout").all_text_contents()
     assert len(numbers) > before
