@@ -181,6 +181,16 @@ def test_the_operator_s_blocklist_wins_over_the_roots(
     assert sent(docker, run, f"{root}/page:/srv")
 
 
+def test_what_is_blocked_is_known_by_its_other_names_too(
+    docker: FakeEngine, run: Run, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # what a hard link is for a file, a second mount and another case on some systems are for a folder
+    (root / "site" / "other").hardlink_to(root / "page")
+    monkeypatch.setenv("SAFETY_VOLUME_MOUNT_BLOCKLIST", f"{root}/page,{root}/not-there")
+    assert f"{root}/site/other" in refusal(docker, run, f"{root}/site/other:/srv")
+    assert sent(docker, run, f"{root}/site:/srv")
+
+
 def test_a_root_that_leads_to_everything_allows_nothing(
     docker: FakeEngine, run: Run, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -123,6 +123,7 @@ def _check_never(settings: Settings, path: Path, engine: Engine) -> None:
         # on many systems /bin and /var/run are links
         places += [_real(place) for place in places]
         places += [_real(place) for place in map(Path, sockets(settings)) if place.exists()]
+        places += list(_seen_from(path, places))
     if inside := next((place for place in places if _within(path, place)), None):
         raise MountRefused(f"{str(path)!r} is in {str(inside)!r}, which is never mounted", "mount another folder.")
     if holds := next((place for place in places if place.is_relative_to(path)), None):
@@ -132,6 +133,28 @@ def _check_never(settings: Settings, path: Path, engine: Engine) -> None:
         wanted = name.split("/")
         if any(parts[at : at + len(wanted)] == wanted for at in range(len(parts))):
             raise MountRefused(f"{str(path)!r} is in {name!r}, where credentials are kept", "mount another folder.")
+
+
+def _seen_from(path: Path, places: list[Path]) -> Iterator[Path]:
+    """Places by the names that they have on the way to a path, or below it.
+
+    A place has more than one where case is not told apart, where it is mounted twice, and as a file with hard links.
+    """
+    way = {found: at for at in (path, *path.parents) if (found := _identity(at))}
+    for place in places:
+        for at in (place, *place.parents):
+            if (found := _identity(at)) in way:
+                yield way[found] / place.relative_to(at)
+                break
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """The same for all names of one file or folder; none for what is not there, or can't be seen."""
+    try:
+        facts = path.stat()
+    except (OSError, ValueError):
+        return None
+    return facts.st_dev, facts.st_ino
 
 
 def _credentials_in(folder: Path) -> Iterator[str]:
