@@ -290,6 +290,24 @@ def test_a_scope_that_was_cut_opens_nothing_more(engine: FakeEngine) -> None:
     assert engine.requests == []
 
 
+def test_a_scope_that_is_cut_while_it_connects_opens_nothing_more(
+    engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scope, hold = CallScope(5), CallScope.hold
+
+    def cut_before_it_is_connected(self: CallScope, sock: socket.socket) -> None:
+        hold(self, sock)
+        scope.cut(Cancelled("over", "call again."))
+
+    monkeypatch.setattr(CallScope, "hold", cut_before_it_is_connected)
+    ours = Engine(load())
+    asked: list[str] = []
+    monkeypatch.setattr(engine, "handle", lambda handler: asked.append(handler.path))
+    with scope.entered(), pytest.raises(Cancelled, match="over"):
+        _ = ours.docker
+    assert asked == []
+
+
 def test_an_idle_connection_belongs_to_no_call(engine: FakeEngine) -> None:
     engine.on("GET", "/containers/json", [])
     ours, first, second = Engine(load()), CallScope(5), CallScope(5)

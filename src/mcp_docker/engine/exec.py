@@ -1,5 +1,6 @@
 """Commands in containers. An exec outlives its stream and the API can't end it, so its processes carry a mark."""
 
+import itertools
 import secrets
 from collections import deque
 from collections.abc import Mapping
@@ -151,8 +152,13 @@ def _ended(engine: Engine, what: Exec, exec_id: str, mark: str, seconds: float) 
 
 
 def _begun(engine: Engine, exec_id: str, scope: CallScope) -> None:
-    """Wait a little for the process: the engine starts it even where nobody waits for its output any more."""
-    for _ in range(round(BEGIN_SECONDS / LOOK_SECONDS)):
+    """Wait for the process: the engine starts it even where nobody waits for its output any more.
+
+    An exec runs, to the engine, as soon as it is being started; one that does not may never have been asked for.
+    """
+    for look in itertools.count(1):
         found = engine.docker.exec_inspect(exec_id)
         if found.get("Pid") or found.get("ExitCode") is not None or scope.cancelled(LOOK_SECONDS):
-            break
+            return
+        if not found.get("Running") and look * LOOK_SECONDS >= BEGIN_SECONDS:
+            return

@@ -68,6 +68,7 @@ def _connected(scope: CallScope, sock: socket.socket, address: Any) -> socket.so
         scope.hold(sock)
         sock.settimeout(min(CONNECT_SECONDS, scope.socket_timeout))
         sock.connect(address)
+        scope.check()  # a cut leaves alone what is not connected yet
     except BaseException:
         scope.release(sock)
         sock.close()

@@ -172,7 +172,7 @@ class Events(Stream):
         self._opened = opened
         self._happened = happened
         self._lost = False
-        self._heard: float | None = None
+        self._heard = time.monotonic()
 
     def _read(self) -> None:
         try:
@@ -187,8 +187,7 @@ class Events(Stream):
     def _listen(self) -> None:
         events = sorted(STARTED | ENDED | RENAMED | REMOVED)
         filters = {"filters": json.dumps({"type": ["container"], "event": events})}
-        if self._heard is not None:
-            filters["since"] = self._clock.at(self._heard)
+        filters["since"] = self._clock.at(self._heard)
         for event in self._records("/events", **filters):
             self._heard = time.monotonic()
             actor = event.get("Actor") or {}
