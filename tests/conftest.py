@@ -7,14 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from loguru import logger
 
 from mcp_docker.caller import Caller
 from mcp_docker.pipeline import Result
 
-settings.register_profile("ci", max_examples=50, derandomize=True, deadline=None)
-settings.register_profile("nightly", max_examples=2_000, deadline=None)
+# how long examples take to be made says on a busy machine nothing of the test
+BUSY = [HealthCheck.too_slow]
+settings.register_profile("ci", max_examples=50, derandomize=True, deadline=None, suppress_health_check=BUSY)
+settings.register_profile("nightly", max_examples=2_000, deadline=None, suppress_health_check=BUSY)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 

@@ -12,7 +12,17 @@ from typing import Any
 import docker
 import pytest
 
-from tests.e2e.process import HANDSHAKE, KILLS, SESSIONLESS, Message, ServerProcess, done, environment, refused
+from tests.e2e.process import (
+    HANDSHAKE,
+    KILLS,
+    SESSIONLESS,
+    UNMEASURED,
+    Message,
+    ServerProcess,
+    done,
+    environment,
+    refused,
+)
 
 CAN_ASK: Message = {"elicitation": {"form": {}}}
 YES: Message = {"action": "accept", "content": {"allow": "this one"}}
@@ -155,10 +165,11 @@ def test_a_client_that_can_not_ask_leaves_it_to_the_operator(
 
 
 def test_a_client_that_leaves_while_a_person_is_asked_loses_nothing(
-    server: ServerProcess, raw: docker.APIClient, volume: str, audit: Path
+    era: str, raw: docker.APIClient, volume: str, tmp_path: Path, env: dict[str, str], audit: Path
 ) -> None:
-    Asking(server, "docker_remove_volume", volume_name=volume)
-    assert server.leave().is_clean
+    with ServerProcess(tmp_path / "stderr", env | UNMEASURED, era, capabilities=CAN_ASK) as server:
+        Asking(server.open(), "docker_remove_volume", volume_name=volume)
+        assert server.leave().is_clean
     assert there(raw, volume)
     assert [line["event"] for line in map(json.loads, audit.read_text().splitlines())] != ["intent"]
 

@@ -72,7 +72,7 @@ def test_all_that_the_suite_checks_passes_but_for_what_is_said_to_need_fixtures(
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=240,
         check=False,
     )
     assert ended.returncode == 0, f"{ended.stdout}\n{ended.stderr}\n{(tmp_path / 'server.log').read_text()}"

@@ -15,11 +15,12 @@ import pytest
 from mcp.client.client import Client
 
 from tests.e2e.conftest import Start, connected, text_of
-from tests.e2e.process import HANDSHAKE, SESSIONLESS, done
+from tests.e2e.process import HANDSHAKE, PATIENCE, SESSIONLESS, done
 from tests.e2e.proxy import EngineProxy
 from tests.integration.conftest import IMAGE
 
 NOT_THERE = "no-such-object-here"
+GET = "wget -qO- http://127.0.0.1/index.html"
 
 
 def without_marks(text: str) -> str:
@@ -87,12 +88,15 @@ async def test_every_tool_works_and_answers_as_its_schema_says(client: Client, l
     ran = await call(
         "docker_exec_command",
         container_id=name,
-        command=["sh", "-c", "cat /made; wget -qO- http://127.0.0.1/index.html; exit 3"],
+        # it may not listen yet
+        command=["sh", "-c", f"cat /made; for i in $(seq 99); do {GET} && break; sleep 0.1; done; exit 3"],
     )
     assert ran["exit_code"] == 3
     assert name in str(ran)
     assert "hello" in str(ran)
-    assert "up" in str(await call("docker_container_logs", container_id=name))
+    with anyio.fail_after(PATIENCE):
+        while "up" not in str(await call("docker_container_logs", container_id=name)):
+            pass
     assert await call("docker_container_stats", container_id=name)
     assert [row["name"] for row in (await call("docker_list_containers", filters=mine))["containers"]] == [name]
     assert (await call("docker_inspect_container", container_id=name))["name"] == name

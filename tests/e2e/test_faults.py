@@ -13,7 +13,7 @@ import docker
 import pytest
 
 from tests.e2e.conftest import Start
-from tests.e2e.process import HANDSHAKE, PATIENCE, Exit, Message, ServerProcess, done, eventually, refused
+from tests.e2e.process import HANDSHAKE, PATIENCE, UNMEASURED, Exit, Message, ServerProcess, done, eventually, refused
 from tests.e2e.proxy import EngineProxy
 from tests.integration.conftest import IMAGE
 from tests.unit.conftest import FakeEngine
@@ -116,10 +116,11 @@ def test_an_engine_that_dies_during_a_write_leaves_the_caller_in_no_false_certai
 
 
 def test_an_engine_that_never_answers_costs_the_time_limit_and_no_more(start: Start, proxy: EngineProxy) -> None:
-    server = start(DOCKER_HOST=proxy.address, SAFETY_DEFAULT_TOOL_TIMEOUT="2").open()
+    # enough for the first call of all, which has much to import
+    server = start(DOCKER_HOST=proxy.address, SAFETY_DEFAULT_TOOL_TIMEOUT="6").open()
     done(server.call("docker_list_containers"))
     proxy.hang_on("/containers/json")
-    assert refused(server.answer(server.begin("docker_list_containers"), seconds=4)["result"]) == "TIMED_OUT"
+    assert refused(server.answer(server.begin("docker_list_containers"), seconds=9)["result"]) == "TIMED_OUT"
     proxy.hang_on("")
     done(server.call("docker_list_containers"))
 
@@ -152,7 +153,7 @@ def test_what_is_missing_taken_or_gone_is_named_so_that_a_model_can_act(
 
 
 def test_an_idle_server_ends_with_its_input(start: Start) -> None:
-    assert start().open().leave().is_clean
+    assert start(**UNMEASURED).open().leave().is_clean
 
 
 def test_slow_calls_are_cut_when_a_server_ends(
@@ -165,7 +166,7 @@ def test_slow_calls_are_cut_when_a_server_ends(
 ) -> None:
     stubborn = container(["sh", "-c", "trap '' TERM; while :; do sleep 1; done"])
     idle = container()
-    server = start(DOCKER_HOST=proxy.address, SAFETY_ALLOWED_REGISTRIES=silent_registry).open()
+    server = start(DOCKER_HOST=proxy.address, SAFETY_ALLOWED_REGISTRIES=silent_registry, **UNMEASURED).open()
     server.begin("docker_stop_container", container_id=stubborn, timeout=30)
     server.begin("docker_pull_image", image=f"{silent_registry}/nothing", tag="latest")
     server.begin("docker_exec_command", container_id=idle, command=["sleep", "62"])
@@ -173,8 +174,8 @@ def test_slow_calls_are_cut_when_a_server_ends(
     eventually(lambda: proxy.saw("POST .*/stop") and proxy.saw("POST .*/images/create"))
     ended = leave(server)
     assert ended.is_clean, f"{ended}\n{server.log.read_text()}"
-    eventually(lambda: "sleep 62" not in str(raw.top(idle)), 5)
-    eventually(lambda: proxy.connections == 0, 5)
+    eventually(lambda: "sleep 62" not in str(raw.top(idle)))
+    eventually(lambda: proxy.connections == 0)
 
 
 def test_a_build_ends_with_the_client_that_wanted_it(
@@ -188,16 +189,16 @@ def test_a_build_ends_with_the_client_that_wanted_it(
     def is_building() -> bool:
         return any(mark in str(each["Command"]) for each in raw.containers(all=True))
 
-    server = start(SAFETY_ALLOWED_BUILD_ROOTS=str(tmp_path)).open()
+    server = start(SAFETY_ALLOWED_BUILD_ROOTS=str(tmp_path), **UNMEASURED).open()
     server.begin("docker_build_image", path=str(folder))
     eventually(is_building)
     ended = leave(server)
     assert ended.is_clean, f"{ended}\n{server.log.read_text()}"
-    eventually(lambda: not is_building(), 5)
+    eventually(lambda: not is_building())
 
 
 def test_a_server_ends_while_the_engine_hangs(start: Start, leave: Leave, proxy: EngineProxy) -> None:
-    server = start(DOCKER_HOST=proxy.address).open()
+    server = start(DOCKER_HOST=proxy.address, **UNMEASURED).open()
     proxy.hang_on("/version")  # so that it never gets to know the engine
     for _ in range(3):
         server.begin("docker_list_containers")
@@ -207,7 +208,7 @@ def test_a_server_ends_while_the_engine_hangs(start: Start, leave: Leave, proxy:
 
 
 def test_a_server_whose_answers_nobody_reads_ends(start: Start, leave: Leave) -> None:
-    server = start(reads=False)
+    server = start(reads=False, **UNMEASURED)
     server.send("initialize", hello())
     server.notify("notifications/initialized", {})
     for _ in range(6):
@@ -310,7 +311,7 @@ def test_two_hundred_calls_at_once_are_all_answered(start: Start) -> None:
     ids=["trace", "json", "warnings"],
 )
 def test_standard_output_carries_protocol_messages_only(start: Start, settings: dict[str, str]) -> None:
-    with start(**settings).open() as server:
+    with start(**settings, **UNMEASURED).open() as server:
         server.request("tools/list")
         done(server.call("docker_list_containers"))
         refused(server.call("docker_inspect_container", container_id="no-such-container"))

@@ -24,7 +24,7 @@ from tests.e2e.conftest import allowed, text_of
 from tests.e2e.process import HANDSHAKE, SESSIONLESS, Message, done, environment, eventually, refused
 from tests.e2e.test_clients import installed, node
 from tests.e2e.test_confirmation import new_volume, there
-from tests.e2e.web import BOTH, WebServer, free_port, joined, result_of
+from tests.e2e.web import BOTH, WebServer, held_port, joined, result_of
 from tests.unit.authorization_server import AUDIENCE, AuthorizationServer, made
 
 READ, WRITE = "docker:read", "docker:read docker:write"
@@ -322,11 +322,11 @@ def test_no_folder_of_the_server_is_built_from_unless_it_is_named(serve: Serve, 
 
 
 def test_metrics_can_have_a_port_of_their_own(serve: Serve) -> None:
-    port = free_port()
-    server = serve("--metrics-port", str(port))
-    assert server.http.get("/metrics").status_code == 404
-    assert "mcp_docker_calls" in httpx2.get(f"http://127.0.0.1:{port}/metrics").text
-    assert server.terminate().status == 0
+    with held_port() as port:
+        server = serve("--metrics-port", str(port))
+        assert server.http.get("/metrics").status_code == 404
+        assert "mcp_docker_calls" in httpx2.get(f"http://127.0.0.1:{port}/metrics", timeout=30).text
+        assert server.terminate().status == 0
 
 
 @pytest.mark.parametrize(
@@ -339,9 +339,10 @@ def test_metrics_can_have_a_port_of_their_own(serve: Serve) -> None:
     ],
 )
 def test_what_can_not_be_listened_on_is_said_in_a_line(guarded: WebServer, flags: tuple[str, ...], said: str) -> None:
-    command = [sys.executable, "-m", "mcp_docker", "--transport", "http", "--port", str(free_port())]
-    command += [flag.format(taken=guarded.port) for flag in flags]
-    ended = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=30, check=False)
+    given = [flag.format(taken=guarded.port) for flag in flags]
+    with held_port() as port:
+        command = [sys.executable, "-m", "mcp_docker", "--transport", "http", "--port", str(port), *given]
+        ended = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=30, check=False)
     assert ended.returncode == 78
     assert said in ended.stderr
     assert "Traceback" not in ended.stderr
@@ -349,7 +350,8 @@ def test_what_can_not_be_listened_on_is_said_in_a_line(guarded: WebServer, flags
 
 def test_readiness_is_that_of_the_engine(serve: Serve, tmp_path: Path) -> None:
     server = serve()
-    assert server.http.get("/readyz").status_code == 200
+    # a probe has two seconds, and a cold start may take them
+    eventually(lambda: server.http.get("/readyz").status_code == 200)
     lost = serve(DOCKER_HOST=f"unix://{tmp_path}/nothing.sock")
     assert lost.http.get("/healthz").status_code == 200
     assert lost.http.get("/readyz").status_code == 503
@@ -414,6 +416,11 @@ def test_a_question_of_one_replica_can_be_answered_to_another_but_by_nobody_else
     assert not there(raw, volume)
 
 
+def exec_that_is_cut(server: WebServer, container_id: str) -> None:
+    with contextlib.suppress(httpx2.TransportError):  # where cleaning up takes long, its connection goes first
+        server.call("docker_exec_command", container_id=container_id, command=["sleep", "66"])
+
+
 def listens_no_more(server: WebServer) -> bool:
     with contextlib.suppress(ConnectionRefusedError), socket.create_connection(("127.0.0.1", server.port), timeout=5):
         return False
@@ -456,9 +463,7 @@ def test_a_person_who_does_not_want_to_wait_has_calls_cut_and_clients_that_dawdl
         dawdling.sendall(half)
         listening.sendall(f"{stream}Last-Event-ID: 7\r\n\r\n".encode())
         assert listening.recv(65_536).startswith(b"HTTP/1.1 200")
-        call = threading.Thread(
-            target=lambda: server.call("docker_exec_command", container_id=idle, command=["sleep", "66"])
-        )
+        call = threading.Thread(target=exec_that_is_cut, args=(server, idle))
         call.start()
         eventually(lambda: audit.exists() and '"intent"' in audit.read_text())
         server.process.send_signal(signal.SIGINT)
@@ -483,8 +488,8 @@ def test_a_client_that_hangs_up_has_its_call_cut(
     server.http.timeout = httpx2.Timeout(3)
     with pytest.raises(httpx2.TimeoutException):
         server.call("docker_exec_command", container_id=idle, command=["sleep", "66"])
-    eventually(lambda: '"cancelled"' in audit.read_text(), 8)
-    assert "sleep 66" not in str(raw.top(idle))
+    eventually(lambda: '"cancelled"' in audit.read_text())
+    eventually(lambda: "sleep 66" not in str(raw.top(idle)), 10)
     server.http.timeout = httpx2.Timeout(30)
     done(server.call("docker_version"))
 

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -20,11 +20,13 @@ from tests.e2e.process import HANDSHAKE, SESSIONLESS, Exit, Message, eventually
 BOTH = "application/json, text/event-stream"
 
 
-def free_port() -> int:
-    """A port that nobody listens on just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+@contextlib.contextmanager
+def held_port() -> Iterator[int]:
+    """A port for whoever asks for it by its number, and nobody else: the system gives it to no other as a free one."""
+    with socket.socket() as held:
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # or it could not be listened on beside this
+        held.bind(("127.0.0.1", 0))
+        yield int(held.getsockname()[1])
 
 
 class WebServer:
@@ -39,7 +41,8 @@ class WebServer:
 
     def __init__(self, log: Path, env: Mapping[str, str], *flags: str, module: str = "mcp_docker") -> None:
         self.log = log
-        self.port = free_port()
+        self._held = contextlib.ExitStack()
+        self.port = self._held.enter_context(held_port())
         self.url = f"http://127.0.0.1:{self.port}"
         command = [sys.executable, "-m", module, "--transport", "http", "--port", str(self.port), *flags]
         with log.open("ab") as stderr:
@@ -60,6 +63,7 @@ class WebServer:
         self.http.close()
         self.process.kill()
         self.process.wait()
+        self._held.close()
 
     def post(self, method: str, params: Message | None = None, token: str = "", **headers: str) -> httpx2.Response:
         """One request of the session-less era."""

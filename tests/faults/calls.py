@@ -10,7 +10,7 @@ from pathlib import Path
 import docker
 import docker.errors
 
-from tests.e2e.process import Message
+from tests.e2e.process import Message, eventually
 from tests.faults.registry import Registry
 from tests.integration.conftest import IMAGE
 
@@ -44,8 +44,9 @@ class World:
         )
 
     def talk(self) -> None:
-        """Have a container that prints some lines, and then goes on."""
+        """Have a container that has printed some lines, and goes on."""
         self.talker = self.make("talker", ["sh", "-c", TALK], start=True)
+        eventually(lambda: b"more" in self.raw.logs(self.talker, tail=1))
 
     def make(self, name: str, command: list[str], *, start: bool = False) -> str:
         """Make a container; its name."""
@@ -64,8 +65,7 @@ class World:
     def close(self) -> None:
         """Remove what carries the label."""
         wanted = {"label": [f"{self.key}={self.value}"]}
-        for container in self.raw.containers(all=True, filters=wanted):
-            self.raw.remove_container(container["Id"], force=True, v=True)
+        eventually(lambda: self._without_containers(wanted))
         for volume in self.raw.volumes(filters=wanted)["Volumes"] or []:
             self.raw.remove_volume(volume["Name"], force=True)
         while images := self.raw.images(all=True, filters=wanted):
@@ -74,6 +74,13 @@ class World:
                     self.raw.remove_image(image["Id"], force=True)
         self.registry.close()
         self.raw.close()
+
+    def _without_containers(self, wanted: dict[str, list[str]]) -> bool:
+        containers = self.raw.containers(all=True, filters=wanted)
+        for container in containers:
+            with contextlib.suppress(docker.errors.APIError):  # one of a build's may go by itself just now
+                self.raw.remove_container(container["Id"], force=True, v=True)
+        return not containers
 
 
 @dataclass(frozen=True)
@@ -117,7 +124,7 @@ class Representative:
     struck: str
     arguments: Callable[[Round], Message]
     is_true: Callable[[Round, Message], bool]
-    seconds: float = 4
+    seconds: float = 6
     happened: Callable[[Round], bool] | None = None
 
 
@@ -162,7 +169,7 @@ CALLS: dict[str, Representative] = {
         r"POST \S*/images/create",
         lambda at: {"image": f"{at.world.registry.address}/{at.id}", "tag": "v1"},
         lambda at, data: _image_there(at, f"{at.world.registry.address}/{at.id}:v1") and bool(data["id"]),
-        seconds=6,
+        seconds=9,
         happened=lambda at: _image_there(at, f"{at.world.registry.address}/{at.id}:v1"),
     ),
     "build": Representative(
@@ -170,7 +177,7 @@ CALLS: dict[str, Representative] = {
         r"POST \S*/build",
         lambda at: {"path": str(at.world.folder), "tag": f"built:{at.id}", "buildargs": {"unique": at.id}},
         lambda at, data: at.world.raw.images(f"built:{at.id}")[0]["Id"] == data["id"],
-        seconds=8,
+        seconds=12,
         happened=lambda at: _image_there(at, f"built:{at.id}"),
     ),
     "create": Representative(
@@ -202,7 +209,7 @@ CALLS: dict[str, Representative] = {
         r"GET \S*/stats",
         lambda at: {"container_id": at.world.talker},
         lambda at, data: data["containers"][0]["name"] == at.world.talker and data["containers"][0]["pids"] > 0,
-        seconds=6,
+        seconds=8,
     ),
 }
 
@@ -210,7 +217,7 @@ EVERYWHERE = "|".join(call.struck for call in CALLS.values())
 """A pattern that strikes each of them once it has found what it is about."""
 
 LIMITS = {call.tool: call.seconds for call in CALLS.values() if call.tool != "docker_container_logs"} | {
-    "docker_container_logs": 4
+    "docker_container_logs": 6
 }
 
 

@@ -89,7 +89,7 @@ def recorded(audit: Path, asked: Mapping[str, int], done: Mapping[str, int]) -> 
 
 
 def overdue(audit: Path) -> list[str]:
-    """Calls that took more than their time limit and a second, by the server's own clock."""
+    """Calls that took more than their time limit and the slack, by the server's own clock."""
     lines = [json.loads(line) for line in audit.read_text(encoding="utf-8").splitlines()]
     return [
         f"{line['tool']} took {line['seconds']} s"

@@ -21,6 +21,8 @@ from tests.faults.calls import CALLS, Round, World, settings
 
 ROOT = Path(__file__).parents[2]
 AT_ONCE = 3
+ENDS_SECONDS = 15.0
+"""Far less than what was ended would have taken by itself, also on a machine that is busy."""
 
 
 @pytest.fixture
@@ -65,8 +67,8 @@ def test_a_build_ends_with_the_client_that_is_killed(
         server = int(client.stdout.readline())
         eventually(lambda: building(world))
         client.kill()
-    eventually(lambda: not Path(f"/proc/{server}").exists(), 3)
-    eventually(lambda: not building(world), 3)
+    eventually(lambda: not Path(f"/proc/{server}").exists(), ENDS_SECONDS)
+    eventually(lambda: not building(world), ENDS_SECONDS)
     assert outcomes(audit) == [("docker_build_image", "cancelled")]
     assert verify(audit).is_whole
 
@@ -92,8 +94,8 @@ def test_a_build_ends_with_the_connection_over_which_it_was_asked_for(
         with contextlib.closing(http.client.HTTPConnection("127.0.0.1", server.port)) as client:
             client.request("POST", "/mcp", body, sent)
             eventually(lambda: building(world))
-        eventually(lambda: not building(world), 3)
-        eventually(lambda: outcomes(audit) == [("docker_build_image", "cancelled")], 3)
+        eventually(lambda: not building(world), ENDS_SECONDS)
+        eventually(lambda: outcomes(audit) == [("docker_build_image", "cancelled")], ENDS_SECONDS)
         done(server.call("docker_list_containers"))
 
 
@@ -111,16 +113,16 @@ def test_a_server_that_is_ended_at_any_moment_has_recorded_what_it_did_and_leave
     with ThreadPoolExecutor(AT_ONCE) as pool:
         assert [problem for problems in pool.map(end, rounds) for problem in problems] == []
     made = {name for at in rounds for name in (at.made(), at.doomed())}
-    eventually(lambda: world.names() <= before | made, 5)
+    eventually(lambda: world.names() <= before | made)
 
 
 def ended(at: Round, number: signal.Signals, moment: float, env: dict[str, str], folder: Path) -> list[str]:
     """What is wrong after a server was ended so many seconds after it was asked for a round of calls."""
-    at.prepare()
     audit = folder / f"{at.id}.jsonl"
     answers: dict[str, Message] = {}
     with ServerProcess(folder / f"{at.id}.log", env | {"SECURITY_AUDIT_LOG_FILE": str(audit)}) as server:
         server.open()
+        at.prepare()  # just before, since an engine forgets its events soon
         requests = {name: server.begin(call.tool, **call.arguments(at)) for name, call in CALLS.items()}
         threading.Event().wait(moment)
         end = server.signal(number)
@@ -144,6 +146,7 @@ def ended(at: Round, number: signal.Signals, moment: float, env: dict[str, str],
             if call.tool not in done_well:
                 wrong.append(f"{name} was said to be done, and not recorded")
     if number is signal.SIGTERM:
-        wrong += [] if end.is_clean else [f"{end}: {server.log.read_text()}"]
+        # how soon one ends is told by tests of one at a time
+        wrong += [] if end.status == 0 and end.seconds < 5 else [f"{end}: {server.log.read_text()}"]
         wrong += [f"intended, and no outcome: {place}" for place in report.unfinished.listed]
     return [f"ended after {moment:.2f} s: {problem}" for problem in wrong]

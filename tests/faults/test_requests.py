@@ -22,8 +22,8 @@ from tests.faults.served import descriptors, served, threads
 AT_ONCE = 5
 THREADS = 2 * len(CALLS) + 5
 """A call, and the wait for one that is late, take one each; some a server has by itself."""
-GIVEN_UP_SECONDS = 12.0
-"""A request that makes something outlives its call, so that what it made can be taken back."""
+GIVEN_UP_SECONDS = 20.0
+"""A request that makes something outlives its call by ten seconds, so that what it made can be taken back."""
 DESCRIPTORS = {"stdio": 14, "http": 14 + len(CALLS)}
 """Without those to the engine; clients over HTTP keep theirs open."""
 

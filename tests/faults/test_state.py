@@ -125,10 +125,10 @@ def test_an_issuer_that_never_answers_lets_nobody_in_for_a_limited_time_until_it
     with guarded() as server:
         began = time.monotonic()
         assert server.post("tools/list", {}, token).status_code in (401, 503)
-        assert time.monotonic() - began < outbound.SECONDS + 1
+        assert time.monotonic() - began < outbound.SECONDS + 5  # it starts to wait once it has loaded what it asks with
         assert server.http.get("/healthz").status_code == 200
         del authority.answers[KEYS]
-        eventually(lambda: server.post("tools/list", {}, token).status_code == 200, 10)
+        eventually(lambda: server.post("tools/list", {}, token).status_code == 200)
         done(server.call("docker_list_containers", token))
 
 

@@ -112,7 +112,7 @@ def test_an_engine_that_takes_newer_clients_only_says_which(world: World, proxy:
 
 def listed(server: Served, world: World) -> Message:
     """The answer to a list of one container."""
-    call = Asked("docker_list_containers", {"filters": {"name": world.talker}}, 4)
+    call = Asked("docker_list_containers", {"filters": {"name": world.talker}}, 10)
     answer = server.ask({"list": call})["list"]
     assert answer is not None, "not in time"
     return answer

@@ -1,6 +1,9 @@
 """Calls on a real engine, the one of DOCKER_HOST, which has the image of `scripts/engine image`."""
 
 import os
+import secrets
+import socket
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,15 +16,18 @@ import pytest
 from mcp_docker.audit import open_audit
 from mcp_docker.caller import Caller
 from mcp_docker.confirm import Ask
-from mcp_docker.engine import Engine, own
+from mcp_docker.engine import Engine, own, usage
 from mcp_docker.pipeline import Call, Pipeline, Result
 from mcp_docker.progress import Progress
+from mcp_docker.prompts import optimize_container
 from mcp_docker.registry import Registry
 from mcp_docker.settings import load
 from mcp_docker.tool import Kind
+from mcp_docker.tools.containers import lifecycle
 from tests.conftest import CALLER
 
 IMAGE = "mcp-docker-test:latest"
+PATIENCE_SECONDS = 20.0
 Run = Callable[..., Result]
 
 
@@ -43,6 +49,14 @@ def shares_files_with_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where tests run in a container, the engine does too, in the same one."""
     monkeypatch.setattr(own, "in_container", lambda: False)
     monkeypatch.setattr(own, "container_id", lambda: None)
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An engine that is busy with other tests gets the time to tell sizes, and to remove what goes with its end."""
+    monkeypatch.setattr(usage, "SECONDS", PATIENCE_SECONDS)
+    monkeypatch.setattr(optimize_container, "SIZE_SECONDS", PATIENCE_SECONDS)
+    monkeypatch.setattr(lifecycle, "REMOVAL_SECONDS", PATIENCE_SECONDS)
 
 
 @pytest.fixture
@@ -85,13 +99,41 @@ def label(raw: docker.APIClient) -> Iterator[str]:
     yield name
     wanted = {"label": [name]}
     for container in raw.containers(all=True, filters=wanted):
-        raw.remove_container(container["Id"], force=True, v=True)
+        remove(raw.remove_container, container["Id"], force=True, v=True)
     for network in raw.networks(filters=wanted):
-        raw.remove_network(network["Id"])
+        remove(raw.remove_network, network["Id"])
     for volume in raw.volumes(filters=wanted)["Volumes"] or []:
-        raw.remove_volume(volume["Name"], force=True)
+        remove(raw.remove_volume, volume["Name"], force=True)
     for image in raw.images(all=True, filters=wanted):
-        raw.remove_image(image["Id"], force=True)
+        remove(raw.remove_image, image["Id"], force=True)
+
+
+def remove(how: Callable[..., object], name: str, **more: bool) -> None:
+    """Remove an object. One that is gone is no error, and one that is going is waited for."""
+    end = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            how(name, **more)
+        except docker.errors.NotFound:
+            return
+        except docker.errors.APIError as error:
+            if "in progress" not in str(error) or time.monotonic() > end:
+                raise
+            time.sleep(0.05)
+        else:
+            return
+
+
+def free_port() -> int:
+    """A port of this host that nobody listens on, below those that systems and engines give to whoever asks for any."""
+    while True:
+        port = 10_000 + secrets.randbelow(20_000)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
 
 
 @pytest.fixture

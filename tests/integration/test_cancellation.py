@@ -89,7 +89,7 @@ class Cancelling:
         took = [self(name, arguments, after, over, ready).seconds for after in moments]
         self._record("seconds_to_end", [round(seconds, 3) for seconds in took])
         assert statistics.median(took) < SECONDS, took
-        eventually(over, SECONDS)
+        eventually(over, PATIENCE_SECONDS)
 
     async def _cancelled(self, name: str, arguments: dict[str, Any], after: float, over: Holds, ready: Holds) -> Ended:
         settings = load()
@@ -352,6 +352,7 @@ def test_a_cancelled_command_that_can_not_be_ended_is_named_in_the_audit(
 ) -> None:
     # without its shell the container can't be asked to end anything
     idle = container(["sh", "-c", "rm /bin/sh; sleep 300"])
+    eventually(lambda: "/bin/sh" in [each["Path"] for each in raw.diff(idle) or []])
 
     def is_running() -> bool:
         return "sleep 65" in str(raw.top(idle))
@@ -429,13 +430,13 @@ def test_a_cancelled_prune_stops_and_says_what_is_gone(
         return {each["Name"] for each in raw.volumes(filters={"label": [label]})["Volumes"] or []}
 
     ended = cancelled("docker_prune_volumes", {"filters": {"label": label}, "all": True}, after)
-    there = left()
     if ended.audit["outcome"] == "done":
-        assert not there
+        assert not left()
         return
+    # the engine ends what was under way, and there would be time for more
+    time.sleep(0.5)
+    there = left()
     said = {name for name in names if name in ended.audit.get("message", "")}
     assert not said & there
     # the one that was under way
     assert len(names - there - said) <= 1
-    time.sleep(0.1)
-    assert left() == there

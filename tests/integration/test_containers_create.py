@@ -9,8 +9,9 @@ from typing import Any
 import docker
 import pytest
 
+from mcp_docker.tools.containers import lifecycle
 from tests.conftest import code_of, data_of
-from tests.integration.conftest import IMAGE, Run
+from tests.integration.conftest import IMAGE, PATIENCE_SECONDS, Run, free_port
 
 CREATE = "docker_create_container"
 
@@ -194,11 +195,19 @@ def test_a_health_check_of_the_image_can_be_switched_off(make: Maker) -> None:
     assert found["Config"]["Healthcheck"]["Test"] == ["NONE"]
 
 
+@pytest.fixture
+def settles(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At once may take its time where the machine is busy."""
+    monkeypatch.setattr(lifecycle, "SETTLE_SECONDS", PATIENCE_SECONDS)
+
+
+@pytest.mark.usefixtures("settles")
 def test_a_container_that_ends_at_once_says_its_exit_code(make: Maker) -> None:
     data, _ = make.made(command=["sh", "-c", "exit 3"], start=True)
     assert (data["state"], data["exit_code"]) == ("exited", 3)
 
 
+@pytest.mark.usefixtures("settles")
 def test_a_container_that_ends_at_once_and_goes_with_its_end_is_no_error(make: Maker) -> None:
     data = data_of(make(command="sh -c 'exit 3'", start=True, remove=True))
     assert data["state"] == "removed"
@@ -269,17 +278,9 @@ def test_a_refused_call_leaves_nothing_behind(make: Maker, arguments: dict[str, 
     assert make.left() == []
 
 
-def free_port() -> int:
-    """A port of this host that nobody listens on just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 def fetched(port: int) -> str:
     """What a server on loopback answers, once it is up."""
-    for _ in range(100):
+    for _ in range(400):
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
         try:
             connection.request("GET", "/")

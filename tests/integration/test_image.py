@@ -34,6 +34,7 @@ from tests.unit.authorization_server import certificate
 SOCKET = "/var/run/docker.sock"
 HEALTHY = ("python", "/opt/mcp-docker/healthy.py")
 SECOND = 1_000_000_000
+START_SECONDS = 90.0
 UNSAFE = ("--transport", "http", "--host", "0.0.0.0", "--insecure-no-auth")
 BEHIND_A_PROXY = {"SECURITY_TRUSTED_PROXIES": "192.0.2.1"}
 
@@ -106,10 +107,10 @@ class Contained:
     def wait_until_healthy(self) -> None:
         """Wait for the health check of the image, or for what it would run on Podman, whose images hold none."""
         if _is_podman(self.raw):
-            eventually(lambda: self._exec(*HEALTHY)[0] == 0 or not self._runs())
+            eventually(lambda: self._exec(*HEALTHY)[0] == 0 or not self._runs(), START_SECONDS)
             assert self._runs(), self.log()
         else:
-            eventually(lambda: self._health() == "healthy" or not self._runs())
+            eventually(lambda: self._health() == "healthy" or not self._runs(), START_SECONDS)
             assert self._health() == "healthy", self.log()
 
     def _health(self) -> str:
@@ -161,7 +162,7 @@ class Contained:
 
     def wait(self) -> int:
         """The exit status."""
-        return int(self.raw.wait(self.id, timeout=30)["StatusCode"])
+        return int(self.raw.wait(self.id, timeout=int(START_SECONDS))["StatusCode"])
 
 
 def _is_podman(raw: docker.APIClient) -> bool:

@@ -14,7 +14,7 @@ from mcp_docker.pipeline import Call, Pipeline
 from mcp_docker.registry import Registry
 from mcp_docker.settings import load
 from tests.conftest import CALLER, code_of, data_of
-from tests.integration.conftest import IMAGE, Run
+from tests.integration.conftest import IMAGE, PATIENCE_SECONDS, Run
 
 
 @pytest.fixture
@@ -169,15 +169,16 @@ def test_a_cancelled_build_ends_on_the_engine(
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(pipeline.call, Call("docker_build_image", {"path": str(folder)}, CALLER, progress))
-            with anyio.fail_after(20):
+            with anyio.fail_after(2 * PATIENCE_SECONDS):
                 await begun.wait()
                 # Podman does not list the containers of builds
                 while not (is_podman or running()):  # noqa: ASYNC110 - the engine's, not ours
                     await anyio.sleep(0.05)
             tasks.cancel_scope.cancel()
-        await pipeline.drain(2)
+        await pipeline.drain(PATIENCE_SECONDS)
         engine.forget()
-        with anyio.fail_after(5):
+        # it would take a minute by itself
+        with anyio.fail_after(PATIENCE_SECONDS):
             while running():  # noqa: ASYNC110 - the engine's, not ours
                 await anyio.sleep(0.05)
 

@@ -22,7 +22,7 @@ from mcp_docker.pipeline import Call, Pipeline
 from mcp_docker.registry import Registry
 from mcp_docker.settings import load
 from tests.conftest import CALLER, code_of, data_of
-from tests.integration.conftest import Run
+from tests.integration.conftest import PATIENCE_SECONDS, Run
 
 Build = Callable[..., str]
 
@@ -228,7 +228,7 @@ def misbehaving() -> Iterator[Callable[..., Misbehaving]]:
         registry.server.server_close()
 
 
-def test_a_cancelled_pull_ends_on_the_engine_within_a_second(
+def test_a_cancelled_pull_ends_on_the_engine(
     misbehaving: Callable[..., Misbehaving], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     registry = misbehaving()
@@ -248,15 +248,16 @@ def test_a_cancelled_pull_ends_on_the_engine_within_a_second(
         call = Call("docker_pull_image", {"image": f"{registry.address}/slow"}, CALLER, progress)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(pipeline.call, call)
-            assert await anyio.to_thread.run_sync(registry.waiting.wait, 20)
-            with anyio.fail_after(10):
+            assert await anyio.to_thread.run_sync(registry.waiting.wait, PATIENCE_SECONDS)
+            with anyio.fail_after(PATIENCE_SECONDS):
                 await heard.wait()
             tasks.cancel_scope.cancel()
-        await pipeline.drain(2)
+        await pipeline.drain(PATIENCE_SECONDS)
         engine.forget()
 
     anyio.run(pull_and_cancel)
-    assert registry.gone.wait(1)
+    # test_cancellation.py says how soon, as a rule
+    assert registry.gone.wait(PATIENCE_SECONDS)
     assert told[-1].startswith(f"pulling {registry.address}/slow:latest")
 
 
@@ -274,10 +275,10 @@ def test_a_password_that_is_missing_or_wrong_is_a_refusal_and_a_right_one_is_sho
     folder.mkdir()
     auth = base64.b64encode(b"me:s3cret").decode()
     (folder / "config.json").write_text(json.dumps({"auths": {registry.address: {"auth": auth}}}))
-    monkeypatch.setenv("SAFETY_TOOL_TIMEOUTS", "docker_pull_image=1.5")
+    monkeypatch.setenv("SAFETY_TOOL_TIMEOUTS", "docker_pull_image=5")
     assert code_of(run("docker_pull_image", image=image)) == "TIMED_OUT"
     assert registry.waiting.is_set()  # it was let in
-    assert registry.gone.wait(2)
+    assert registry.gone.wait(PATIENCE_SECONDS)
 
 
 def test_a_registry_that_is_not_allowed_is_never_dialled(

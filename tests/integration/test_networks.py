@@ -17,7 +17,7 @@ def name() -> str:
 
 @pytest.fixture
 def subnet(raw: docker.APIClient) -> str:
-    """The beginning of a /24 that no network of the engine has."""
+    """The beginning of a /24 that no network of the engine has, and that scripts/engine gives to none."""
     taken = {
         pool.get("Subnet") for network in raw.networks() for pool in (network.get("IPAM") or {}).get("Config") or []
     }
@@ -25,7 +25,7 @@ def subnet(raw: docker.APIClient) -> str:
     return next(
         start
         for number in range(1_000)
-        if f"{(start := f'10.{230 + (seed + number) % 20}.{(seed >> 8) % 250}')}.0/24" not in taken
+        if f"{(start := f'10.{100 + (seed + number) % 20}.{(seed >> 8) % 250}')}.0/24" not in taken
     )
 
 

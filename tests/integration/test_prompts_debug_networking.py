@@ -12,7 +12,7 @@ import pytest
 from mcp_docker.caller import Caller
 from mcp_docker.tool import Kind
 from tests.conftest import data_of
-from tests.integration.conftest import IMAGE, Run
+from tests.integration.conftest import IMAGE, PATIENCE_SECONDS, Run
 
 AT_HAND = Caller("tester", "stdio")
 SERVE = ["sh", "-c", "while true; do echo hello | nc -l -p 80; done"]
@@ -250,7 +250,7 @@ def test_the_true_cause_is_named(case: Case, run: Run, arrange: Arrange) -> None
     if case.db is not None and case.ask_peer:
         asked["peer_id"] = names["db"]
     says = case.says.format(**names)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while True:
         result = run("debug_networking", kind=Kind.PROMPT, caller=AT_HAND, **asked)
         shown = data_of(result)["shown"]
@@ -265,7 +265,7 @@ def test_the_true_cause_is_named(case: Case, run: Run, arrange: Arrange) -> None
 def test_a_port_that_answers_is_told_so(run: Run, arrange: Arrange) -> None:
     case = Case("it works", Made("one", tuple(SERVE), published=PORT_80), "", networks=PLAIN)
     names = arrange(case)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE_SECONDS
     text = ""
     while "accepts connections" not in text and time.monotonic() < deadline:
         text = run("debug_networking", kind=Kind.PROMPT, caller=AT_HAND, container_id=names["web"]).text

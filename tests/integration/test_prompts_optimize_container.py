@@ -74,12 +74,12 @@ def ready(raw: docker.APIClient, container: Make) -> Callable[..., str]:
 
     def make(periods: int = 0, **arguments: Any) -> str:
         made = container(**arguments)
-        end = time.monotonic() + 30
+        end = time.monotonic() + 60
         while time.monotonic() < end:
             if "/tmp/ready" in [each["Path"] for each in raw.diff(made) or []] and _periods(raw, made) >= periods:
                 return made
             time.sleep(0.2)
-        raise AssertionError("the container is not ready after 30 s")
+        raise AssertionError("the container is not ready after 60 s")
 
     return make
 

@@ -13,7 +13,8 @@ import pytest
 from mcp_docker.confirm import Question, Reply
 from mcp_docker.tools.system import prune
 from tests.conftest import code_of, data_of
-from tests.integration.conftest import IMAGE, Run
+from tests.e2e.process import eventually
+from tests.integration.conftest import IMAGE, Run, remove
 
 Lost = list[tuple[str, str]]
 
@@ -65,7 +66,7 @@ def image(raw: docker.APIClient, label: str, labels: dict[str, str]) -> Iterator
     yield make
     wanted = {"label": [label]}
     for container in raw.containers(all=True, filters=wanted):
-        raw.remove_container(container["Id"], force=True, v=True)
+        remove(raw.remove_container, container["Id"], force=True, v=True)
     while found := raw.images(filters=wanted):
         # the steps of its build go along with an image
         raw.remove_image(found[0]["Id"], force=True)
@@ -347,7 +348,13 @@ def test_build_cache_goes_record_by_record(
         "mcp_docker.tools.system.prune._records",
         lambda *arguments: [each for each in records(*arguments) if cached in each.name],
     )
-    mine = [each["ID"] for each in raw.df()["BuildCache"] if cached in each["Description"]]
+
+    def built() -> list[dict[str, Any]]:
+        return [each for each in raw.df()["BuildCache"] if cached in each["Description"]]
+
+    # the builder lets go of what it has made a moment after its answer
+    eventually(lambda: not any(each["InUse"] for each in built()))
+    mine = [each["ID"] for each in built()]
     assert len(mine) == 2
     answer = data_of(run("docker_prune_system"))
     assert (set(answer["removed"]["build_cache"]), answer.get("failed")) == (set(mine), None)

@@ -21,12 +21,15 @@ from tests.e2e.proxy import EngineProxy
 Make = Callable[..., str]
 
 SOON = 1.5
+PATIENCE = 5.0
+"""Where the machine is busy with something else, and what others do on the engine is told of as well."""
 PRINTER = "trap 'exit 0' TERM; while true; do sleep 0.5; date; done"
 SILENT = [
     "sh",
     "-c",
     "trap 'exit 0' TERM; while ! test -e /tmp/say; do sleep 0.05; done; date; sleep 300 & wait",
 ]
+ASKED = ["sh", "-c", "trap 'exit 0' TERM; while sleep 0.05; do if test -e /tmp/say; then rm /tmp/say; date; fi; done"]
 
 
 @pytest.fixture
@@ -50,7 +53,7 @@ async def watch(proxy: EngineProxy) -> AsyncIterator[Watch]:  # noqa: ARG001 - t
     watch = Watch(engine)
     yield watch
     await watch.aclose()
-    assert not threads()
+    await until(lambda: not threads())
     engine.forget()
 
 
@@ -64,6 +67,13 @@ class Heard:
     def __call__(self, uri: str | None) -> None:
         self.what.append(uri)
         self.when.append(time.time())
+
+    async def silence(self) -> None:
+        """Wait until nothing is told any more, and forget what was."""
+        began = time.time()
+        await until(lambda: time.time() - max([began, *self.when]) > 1.5 * SOON)
+        self.what.clear()
+        self.when.clear()
 
 
 def threads() -> list[str]:
@@ -89,16 +99,21 @@ async def within(raw: docker.APIClient, container_id: str, command: str) -> None
 async def test_a_line_reaches_its_listener_soon(
     raw: docker.APIClient, container: Make, watch: Watch, proxy: EngineProxy
 ) -> None:
-    made = container(SILENT)
+    made = container(ASKED)
     heard = Heard()
     watch.listen(heard).follow("logs", made, "logs")
     await until(lambda: proxy.saw("/logs"))
     await anyio.sleep(0.5)
     assert not heard.what
-    await within(raw, made, "touch /tmp/say")
-    await until(lambda: heard.what)
-    printed = raw.logs(made, timestamps=True).decode().split()[0]
-    assert heard.when[0] - datetime.fromisoformat(printed).timestamp() < SOON
+    took: list[float] = []
+    # a machine that is busy with something else may be late now and then
+    while len(took) < 3 and min(took, default=SOON) >= SOON:
+        before = len(heard.what)
+        await within(raw, made, "touch /tmp/say")
+        await until(lambda before=before: len(heard.what) > before)  # type: ignore[misc]
+        printed = raw.logs(made, timestamps=True, tail=1).decode().split()[0]
+        took.append(heard.when[before] - datetime.fromisoformat(printed).timestamp())
+    assert min(took) < SOON
     assert proxy.saw("GET /v1.[0-9]+/events")
 
 
@@ -118,8 +133,8 @@ async def test_50_subscriptions_cost_one_stream_and_a_follower_for_each_containe
         assert set(each.what) - {None} == {f"logs/{number}"}
     for listener in listeners:
         listener.close()
-    await until(lambda: not threads(), 1)
-    await until(lambda: not proxy.connections, 1)
+    await until(lambda: not threads())
+    await until(lambda: not proxy.connections)
 
 
 @pytest.mark.smoke
@@ -128,12 +143,12 @@ async def test_containers_that_come_and_go_are_told_of(raw: docker.APIClient, co
     watch.listen(heard, lists=True)
     await until(watch._up)
     made = await anyio.to_thread.run_sync(container)
-    await until(lambda: heard.what, SOON)
+    await until(lambda: heard.what, PATIENCE)
     # others' containers are told of as well, so that only the least number is known
     for change in (lambda: raw.rename(made, f"test-{uuid.uuid4().hex}"), lambda: raw.kill(made)):
         before = len(heard.what)
         await anyio.to_thread.run_sync(change)
-        await until(lambda before=before: len(heard.what) > before, 2 * SOON)  # type: ignore[misc]
+        await until(lambda before=before: len(heard.what) > before, PATIENCE)  # type: ignore[misc]
     assert set(heard.what) == {None}
 
 
@@ -144,20 +159,18 @@ async def test_a_restarted_container_is_followed_on_and_a_removed_one_told_of_on
     heard = Heard()
     listener = watch.listen(heard)
     listener.follow("logs", made, "logs")
-    await until(lambda: proxy.saw("/logs"))
-    await anyio.sleep(SOON)
-    heard.what.clear()
+    await until(lambda: proxy.saw("/logs") and raw.logs(made))
+    await heard.silence()
     await anyio.to_thread.run_sync(lambda: raw.restart(made, timeout=0))
-    await until(lambda: heard.what, 2 * SOON)
-    await anyio.sleep(SOON)
-    heard.what.clear()
+    await until(lambda: heard.what)
+    await heard.silence()
     await anyio.to_thread.run_sync(lambda: raw.remove_container(made, force=True))
-    await until(lambda: heard.what, SOON)
+    await until(lambda: heard.what)
     await anyio.sleep(SOON)
     assert heard.what == ["logs"]
     assert watch.followed == 0
     listener.follow("logs", made, "logs")
-    await until(lambda: len(heard.what) == 2, SOON)
+    await until(lambda: len(heard.what) == 2)
     assert watch.followed == 0
 
 
@@ -166,12 +179,14 @@ async def test_stats_are_told_of_while_they_change(raw: docker.APIClient, contai
     heard = Heard()
     watch.listen(heard).follow("stats", made, "stats")
     await until(lambda: len(heard.what) > 1)
-    assert heard.when[-1] - heard.when[0] > 0.99 * (len(heard.when) - 1)
+    # the moment of the first is taken a little late where the machine is busy
+    assert heard.when[-1] - heard.when[0] > 0.8 * (len(heard.when) - 1)
     await anyio.to_thread.run_sync(lambda: raw.kill(made))
     await until(lambda: threads() == ["watch-events"])
-    before = len(heard.what)
+    # that it ended is told of, too
+    await heard.silence()
     await anyio.to_thread.run_sync(lambda: raw.start(made))
-    await until(lambda: len(heard.what) > before)
+    await until(lambda: heard.what)
     assert threads() == ["watch-events", "watch-stats"]
 
 
@@ -192,7 +207,7 @@ async def test_after_an_outage_what_was_printed_meanwhile_is_told_of(
     assert not heard.what
     lists.what.clear()
     proxy.start()
-    await until(lambda: heard.what and lists.what, 7)
+    await until(lambda: heard.what and lists.what)
     assert heard.what == ["logs"]
 
 
@@ -203,14 +218,14 @@ async def test_a_flood_of_lines_costs_little_and_ends_with_it(
     made = container(["sh", "-c", "trap 'exit 0' TERM; yes & wait"], host=small)
     heard = Heard()
     watch.listen(heard).follow("logs", made, "logs")
-    await until(lambda: len(heard.what) == 2)
+    await until(lambda: len(heard.what) >= 2)
     began, used = time.monotonic(), time.process_time()
-    await until(lambda: len(heard.what) == 5)
+    await until(lambda: len(heard.what) >= 5)
     share = (time.process_time() - used) / (time.monotonic() - began)
     assert share < 0.15
     await anyio.to_thread.run_sync(lambda: raw.kill(made))
+    await until(lambda: threads() == ["watch-events"])
     await anyio.sleep(2 * SOON)
     told = len(heard.what)
     await anyio.sleep(2 * SOON)
     assert len(heard.what) == told
-    assert threads() == ["watch-events"]

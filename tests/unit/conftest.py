@@ -68,6 +68,7 @@ class FakeEngine:
 
         class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
             daemon_threads = True
+            request_queue_size = 64  # as engines have it: one that is too short refuses, where it is slow to accept
 
             def handle_error(self, *_: Any) -> None:
                 pass

@@ -133,10 +133,10 @@ def test_where_appending_is_two_steps_each_line_is_written_under_the_lock(
 
 
 WRITER = """
-import sys
+import sys, time
 from pathlib import Path
 from mcp_docker.audit import Audit
-path, count, max_bytes, length = sys.argv[1], *map(int, sys.argv[2:])
+path, count, max_bytes, length, milliseconds = sys.argv[1], *map(int, sys.argv[2:])
 log = Audit(Path(path), max_bytes)
 print("ready", flush=True)
 sys.stdin.readline()
@@ -146,12 +146,14 @@ while number != count:
     number += 1
     if number == 3:
         print("wrote", flush=True)
+    if milliseconds:
+        time.sleep(milliseconds / 1_000)
 """
 
 
-def writer(path: Path, count: int, max_bytes: int, length: int) -> subprocess.Popen[str]:
+def writer(path: Path, count: int, max_bytes: int, length: int, milliseconds: int = 0) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-c", WRITER, path, str(count), str(max_bytes), str(length)],
+        [sys.executable, "-c", WRITER, path, str(count), str(max_bytes), str(length), str(milliseconds)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -169,7 +171,7 @@ def test_processes_that_write_at_once_lose_no_line_while_files_move(path: Path) 
         process.stdin.write("\n")
         process.stdin.flush()
     for process in processes:
-        assert process.communicate(timeout=60)[1] == ""
+        assert process.communicate(timeout=120)[1] == ""
     seen: dict[str, list[int]] = {}
     for record in records(path):
         seen.setdefault(record["run"], []).append(record["number"])
@@ -180,15 +182,17 @@ def test_processes_that_write_at_once_lose_no_line_while_files_move(path: Path) 
 
 
 def test_what_is_read_while_others_write_and_move_files_is_whole(path: Path) -> None:
-    process = writer(path, -1, 20_000, 10)
+    # at a pace at which no two files are moved while a reader that is kept waiting opens the next
+    process = writer(path, -1, 20_000, 10, milliseconds=1)
     assert process.stdin is not None
     assert process.stdout is not None
     try:
         process.stdin.write("\n")
         process.stdin.flush()
         assert [process.stdout.readline() for _ in range(2)] == ["ready\n", "wrote\n"]
-        for _ in range(20):
+        while not path.with_name("audit.jsonl.6").exists():
             assert verify(path).findings.listed == []
+            assert process.poll() is None
     finally:
         process.kill()
         process.communicate(timeout=10)

@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -34,6 +35,11 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
         return status or 0, out, err
 
     return run
+
+
+def goes_on(line: str) -> bool:
+    """Whether it says only that a call goes on, which one on a busy machine may."""
+    return bool(re.search(r", for \d+ s$", line))
 
 
 def test_the_version_is_told(command: Command) -> None:
@@ -81,13 +87,15 @@ def test_read_only_leaves_only_tools_that_read(
 
 def test_call_prints_the_answer(command: Command, engine: FakeEngine) -> None:
     engine.on("GET", "/containers/json", [])
-    assert command("call", "docker_list_containers", '{"all": true}') == (0, '{"containers":[]}\n', "")
+    status, out, err = command("call", "docker_list_containers", '{"all": true}')
+    assert (status, out) == (0, '{"containers":[]}\n')
+    assert [line for line in err.splitlines() if not goes_on(line)] == []
 
 
 def test_call_prints_progress_on_standard_error(command: Command, engine: FakeEngine) -> None:
     engine.on("GET", "/containers/json", [{"Id": "a" * 64, "Names": ["/web"]}])
     _, _, err = command("call", "docker_container_stats")
-    assert err == "measured 1 of 1 containers\n"
+    assert [line for line in err.splitlines() if not goes_on(line)] == ["measured 1 of 1 containers"]
 
 
 def test_a_refused_call_ends_with_1(command: Command, engine: FakeEngine) -> None:
@@ -115,7 +123,7 @@ try:
 finally:
     assert not {"mcp", "mcp_types"} & set(sys.modules)
 """
-    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, timeout=30)
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, timeout=120)
 
 
 def test_doctor_says_which_engine_was_found_and_by_which_rule(command: Command, engine: FakeEngine) -> None:
@@ -179,7 +187,7 @@ def test_a_reader_that_has_enough_is_no_error(monkeypatch: pytest.MonkeyPatch, u
             [sys.executable, "-m", "mcp_docker", "tools"],
             stdout=output,
             stderr=subprocess.PIPE,
-            timeout=30,
+            timeout=120,
             check=False,
         )
     assert (done.returncode, done.stderr) == (0, b"")

@@ -210,9 +210,9 @@ def test_the_call_may_take_as_long_as_the_container_is_given_and_some_more(
 def test_the_engine_may_be_silent_for_as_long_as_the_container_is_given(
     engine: FakeEngine, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("DOCKER_TIMEOUT", "0.2")
+    monkeypatch.setenv("DOCKER_TIMEOUT", "1")  # so long may the other requests take, too
     engine.on("GET", WEB, inspected("running"))
-    engine.on("POST", f"{PATH}/stop", lambda _request: threading.Event().wait(0.5) or (204, b""))
+    engine.on("POST", f"{PATH}/stop", lambda _request: threading.Event().wait(1.4) or (204, b""))
     engine.on("GET", f"{PATH}/json", inspected("exited"))
     assert data_of(run("docker_stop_container", container_id="web", timeout=1))["state"] == "exited"
 
@@ -234,7 +234,9 @@ def test_a_stop_that_takes_long_tells_that_it_goes_on(engine: FakeEngine, run: R
     engine.on("POST", f"{PATH}/stop", lambda _request: threading.Event().wait(1.4) or (204, b""))
     engine.on("GET", f"{PATH}/json", inspected("exited", 137))
     data_of(run("docker_stop_container", progress, container_id="web", timeout=5))
-    assert seen == [(1, 5, "stopping web: 1 of 5 s")]
+    assert seen
+    # one, or more on a busy machine
+    assert seen == sorted({(done, 5, f"stopping web: {done:g} of 5 s") for done, _, _ in seen})
 
 
 def test_a_removal_is_said_with_the_volumes_that_went_and_those_that_stay(engine: FakeEngine, run: Run) -> None:

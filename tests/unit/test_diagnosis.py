@@ -10,6 +10,7 @@ The text "null" stands for null, which TOML does not have.
 """
 
 import re
+import time
 import tomllib
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -157,6 +158,6 @@ def test_times_are_read_with_any_number_of_digits_and_any_zone() -> None:
 def test_long_lines_of_a_stranger_cost_little() -> None:
     hostile = ["missing environment variable required bind listen: " * 2_000, "(" * 100_000, "A_B " * 30_000]
     case = {"state": {"Status": "exited", "ExitCode": 1}, "log": hostile * 50}
-    began = datetime.now(UTC)
+    began = time.thread_time()
     diagnose(facts_of(case))
-    assert (datetime.now(UTC) - began).total_seconds() < 5
+    assert time.thread_time() - began < 5

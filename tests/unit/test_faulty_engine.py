@@ -151,10 +151,11 @@ def test_an_engine_of_long_ago_is_told_apart_from_none(engine: FakeEngine, run: 
 
 def test_a_call_that_is_cut_does_not_wait_for_another_that_connects(engine: FakeEngine) -> None:
     client = Engine(load())
-    scope = CallScope(1)
-    threading.Timer(0.2, scope.cut, (TimedOut("too long", "call again."),)).start()
-    with client._lock, scope.entered(), pytest.raises(TimedOut):
-        _ = client.docker
+    scope = CallScope(10)
+    with client._lock, scope.entered():
+        threading.Timer(0.2, scope.cut, (TimedOut("too long", "call again."),)).start()
+        with pytest.raises(TimedOut, match="too long"):
+            _ = client.docker
     assert engine.requests == []
 
 

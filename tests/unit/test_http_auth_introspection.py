@@ -193,7 +193,7 @@ async def test_a_slow_introspection_is_waited_for_no_longer_than_the_limit(
 ) -> None:
     monkeypatch.setattr(outbound, "SECONDS", 0.2)
     issuer.answers[INTROSPECT] = issuer.held(hang_up)
-    with anyio.fail_after(3):
+    with anyio.fail_after(15):
         assert await ask_about().verify_token("opaque") is None
     assert seen.reasons == [Failure.UNAVAILABLE]
 

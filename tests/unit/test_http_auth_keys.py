@@ -281,7 +281,7 @@ async def test_a_slow_endpoint_is_waited_for_no_longer_than_the_limit(
 ) -> None:
     monkeypatch.setattr(outbound, "SECONDS", 0.2)
     issuer.answers[KEYS] = issuer.held(hang_up)
-    with anyio.fail_after(3):
+    with anyio.fail_after(15):
         assert await verifier.verify_token(issuer.token()) is None
     assert seen.reasons == [Failure.UNAVAILABLE]
     assert any("took too long" in line or "did not answer within" in line for line in told)
@@ -298,7 +298,7 @@ async def test_an_endpoint_that_drips_is_waited_for_no_longer_than_the_limit(
 
     monkeypatch.setattr(outbound, "SECONDS", 0.3)
     issuer.answers[KEYS] = drip
-    with anyio.fail_after(3):
+    with anyio.fail_after(15):
         assert await verifier.verify_token(issuer.token()) is None
     assert seen.reasons == [Failure.UNAVAILABLE]
 

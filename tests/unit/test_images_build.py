@@ -383,10 +383,10 @@ def test_a_silent_step_is_bounded_by_the_calls_limit_and_not_by_one_requests(
 ) -> None:
     import threading
 
-    monkeypatch.setenv("DOCKER_TIMEOUT", "0.2")
+    monkeypatch.setenv("DOCKER_TIMEOUT", "1")  # so long may the other requests take, too
 
     def slowly() -> Iterator[bytes]:
-        threading.Event().wait(0.6)
+        threading.Event().wait(1.4)
         yield from lines(*STREAM)
 
     engine.on("GET", "/images/.*", {"Id": ID})

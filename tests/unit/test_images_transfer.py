@@ -204,14 +204,14 @@ def test_a_pull_with_a_bad_parameter_is_not_the_registrys_fault(engine: FakeEngi
 def test_a_registry_may_be_silent_for_longer_than_one_request(
     engine: FakeEngine, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("DOCKER_TIMEOUT", "0.2")
+    monkeypatch.setenv("DOCKER_TIMEOUT", "1")  # so long may the other requests take, too
 
     registry(engine, PULL, before=None, after=NEW)
     waiting = threading.Event()
 
     def slowly() -> Iterator[bytes]:
         yield from lines(PULL[0])
-        waiting.wait(0.6)
+        waiting.wait(1.4)
         yield from lines(*PULL[1:])
 
     engine.on("GET", "/images/.*/json", {"Id": NEW})

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from mcp_docker.engine import own
 from mcp_docker.policy import mounts
-from tests.conftest import code_of, data_of
+from tests.conftest import BUSY, code_of, data_of
 from tests.unit.conftest import FakeEngine, Run
 
 ID = "4f1c2e" + "0" * 58
@@ -419,7 +419,7 @@ def test_a_container_of_our_own_is_known_by_what_is_mounted_into_it(
         st.sampled_from(["site", "page", "..", ".", "", "out", "link", "deep", "root", "root-evil"]), max_size=7
     )
 )
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+@settings(suppress_health_check=[*BUSY, HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
 def test_whatever_is_written_what_is_sent_lies_below_the_root(
     docker: FakeEngine, run: Run, root: Path, tmp_path: Path, parts: list[str]
 ) -> None:

@@ -57,7 +57,7 @@ def sample(
 
 
 def image(**more: Any) -> dict[str, Any]:
-    created = (datetime.now(UTC) - timedelta(days=3)).isoformat().replace("+00:00", "123Z")
+    created = (datetime.now(UTC) - timedelta(days=3)).strftime("%Y-%m-%dT%H:%M:%S.%f123Z")
     return {"Id": IMAGE_ID, "RepoTags": ["app:1"], "Size": 20 * MIB, "Created": created, "Config": {}} | more
 
 

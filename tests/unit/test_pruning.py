@@ -162,7 +162,7 @@ def test_sizes_that_take_too_long_are_unknown_and_the_call_goes_on(
     monkeypatch.setattr(usage, "SECONDS", 0.2)
     began = time.monotonic()
     assert usage.usage(client) is None
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 8
     CallScope.current().check()
 
 

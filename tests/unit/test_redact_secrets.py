@@ -248,7 +248,7 @@ UNITS = [
 @pytest.mark.parametrize("before", ["", "password=x "])
 @pytest.mark.parametrize("unit", UNITS)
 def test_hostile_input_takes_time_in_proportion_to_its_length(before: str, unit: str) -> None:
-    assert seconds(hide_text, before + unit * (200_000 // len(unit))) < 1.0
+    assert seconds(hide_text, before + unit * (200_000 // len(unit))) < 3.0  # 0.5 s at most where nothing else runs
 
 
 VALUES_IN_VALUES = [
@@ -259,11 +259,11 @@ VALUES_IN_VALUES = [
 
 @pytest.mark.parametrize("unit", VALUES_IN_VALUES)
 def test_values_that_stay_and_hold_others_take_no_time_by_the_square(unit: str) -> None:
-    assert seconds(hide_text, "x " + unit * (100_000 // len(unit))) < 3.0  # 0.3 s, and without end by the square
+    assert seconds(hide_text, "x " + unit * (100_000 // len(unit))) < 10.0  # 0.3 s, and without end by the square
 
 
 def test_backslashes_in_an_open_quote_take_time_in_proportion_to_their_number() -> None:
-    assert seconds(hide_text, "cookie:`" + "\\" * 200_000) < 1.0
+    assert seconds(hide_text, "cookie:`" + "\\" * 200_000) < 3.0
 
 
 @pytest.mark.parametrize(

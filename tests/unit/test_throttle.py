@@ -3,6 +3,7 @@
 import contextlib
 import shutil
 import socket as socketlib
+import statistics
 import subprocess
 import sys
 import time
@@ -28,15 +29,16 @@ def listens(path: Path) -> bool:
 
 
 @pytest.fixture
-def redis(tmp_path: Path) -> Iterator[str]:
+def redis(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A Redis of this test's own, on a socket."""
+    monkeypatch.setattr(module, "STORAGE_SECONDS", 20.0)  # how long is waited for a slow one is another test's
     program = shutil.which("redis-server")
     assert program, "redis-server is missing: install it (Debian: apt-get install redis-server)"
     socket = tmp_path / "redis.sock"
     options = ["--port", "0", "--unixsocket", str(socket), "--save", "", "--appendonly", "no"]
     server = subprocess.Popen([program, *options], stdout=subprocess.DEVNULL, cwd=tmp_path)
     try:
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 30
         while not listens(socket):
             assert server.poll() is None
             assert time.monotonic() < deadline
@@ -52,9 +54,9 @@ def storage(request: pytest.FixtureRequest) -> str:
     return uri
 
 
-def on_loop(test: Callable[..., Awaitable[None]], *throttles: Throttle) -> None:
+def on_loop(test: Callable[..., Awaitable[None]], *throttles: Throttle, seconds: float = 30) -> None:
     async def bounded() -> None:
-        with anyio.fail_after(30):
+        with anyio.fail_after(seconds):
             await test(*throttles)
             for each in throttles:
                 await each.aclose()
@@ -69,11 +71,12 @@ async def one(throttle: Throttle, caller: str = "ann") -> None:
 
 def test_a_caller_who_has_used_up_the_minute_waits_and_nobody_else_does(storage: str) -> None:
     async def test(throttle: Throttle) -> None:
+        began = time.monotonic()
         for _ in range(3):
             await one(throttle)
         with pytest.raises(RateLimited, match="you have made 3 calls within a minute") as refused:
             await one(throttle)
-        assert 58 <= refused.value.seconds <= 60
+        assert 58 - (time.monotonic() - began) <= refused.value.seconds <= 60
         assert refused.value.hint == f"call again in {refused.value.seconds} s."
         await one(throttle, "bob")
 
@@ -103,12 +106,13 @@ def test_calls_at_once_do_not_slip_through(storage: str) -> None:
 
 def test_too_many_failures_shut_out_an_address_and_no_other(storage: str) -> None:
     async def test(throttle: Throttle) -> None:
+        began = time.monotonic()
         for _ in range(3):
             await throttle.may_try("192.0.2.1")
             await throttle.count_failure("192.0.2.1")
         with pytest.raises(RateLimited, match="3 authentications from your address have failed") as refused:
             await throttle.may_try("::ffff:192.0.2.1")
-        assert 58 <= refused.value.seconds <= 60
+        assert 58 - (time.monotonic() - began) <= refused.value.seconds <= 60
         await throttle.may_try("192.0.2.2")
         for _ in range(20):
             await throttle.may_try("192.0.2.3")
@@ -253,10 +257,10 @@ def test_the_minute_moves(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_strangers_from_many_addresses_fill_no_memory_and_slow_nobody_down() -> None:
     async def test(throttle: Throttle) -> None:
-        started = time.perf_counter()
+        started = time.thread_time()  # a busy machine is no fault of what is measured
         for number in range(50_000):
             await throttle.count_failure(f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}")
-        first = time.perf_counter() - started
+        first = time.thread_time() - started
         for number in range(20_000):
             await throttle.count_failure(f"2001:db8:{number:x}::1")
         assert throttle._counting is not None
@@ -264,13 +268,15 @@ def test_strangers_from_many_addresses_fill_no_memory_and_slow_nobody_down() -> 
         assert isinstance(memory, BoundedMemory)
         assert len(memory.windows) == 65_536
         assert not memory.locks
-        started = time.perf_counter()
+        taken = []
         for _ in range(500):
+            started = time.thread_time()
             await one(throttle)
+            taken.append(time.thread_time() - started)
         # a hit costs the same among 65,536 addresses as among the first ones
-        assert (time.perf_counter() - started) / 500 < 20 * first / 50_000
+        assert statistics.median(taken) < 20 * first / 50_000
 
-    on_loop(test, Throttle(10_000, 1))
+    on_loop(test, Throttle(10_000, 1), seconds=120)
 
 
 def test_a_storage_that_is_down_refuses_everything_and_is_told_of_once_a_minute(tmp_path: Path) -> None:
@@ -315,7 +321,7 @@ def test_a_storage_that_does_not_answer_is_not_waited_for(monkeypatch: pytest.Mo
             tasks.start_soon(listener.serve, silent)
             port = listener.extra(anyio.abc.SocketAttribute.local_port)
             throttle = Throttle(5, 5, storage_uri=f"redis://127.0.0.1:{port}/0")
-            with anyio.fail_after(5), pytest.raises(RateLimited, match="can't be counted"):
+            with anyio.fail_after(20), pytest.raises(RateLimited, match="can't be counted"):
                 await one(throttle)
             await throttle.aclose()
             tasks.cancel_scope.cancel()

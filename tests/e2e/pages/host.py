@@ -8,9 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import anyio
 from playwright.async_api import Browser, ConsoleMessage, FrameLocator, Page, Route, ViewportSize, async_playwright
 
 from mcp_docker import pages
+
+SECONDS = 30
+"""How long anything is waited for."""
 
 Message = dict[str, Any]
 Answers = Callable[[str, Message], Awaitable[Message]]
@@ -62,6 +66,7 @@ class Host:
         calls: that the page made.
         strays: addresses that something asked the network for.
         complaints: of the browser: errors, warnings, violations of the CSP.
+        shows: whether there is a page that may ask for something.
     """
 
     tab: Page
@@ -69,6 +74,8 @@ class Host:
     calls: list[Call] = field(default_factory=list)
     strays: list[str] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
+    shows: bool = False
+    _moving: anyio.Lock = field(default_factory=anyio.Lock)
 
     @property
     def frame(self) -> FrameLocator:
@@ -112,6 +119,8 @@ class Host:
     async def _call(self, params: Message) -> Message:
         call = Call(params["name"], params["arguments"], time.monotonic())
         self.calls.append(call)
+        async with self._moving:  # while the clock moves, nobody knows when the page would take the answer
+            pass
         answer = await self.answers(call.name, call.arguments)
         call.ended = time.monotonic()
         return answer
@@ -124,23 +133,38 @@ class Host:
         capabilities: Message | None = None,
         silent: bool = False,
     ) -> None:
-        """Show a page, and wait until it has said that it is ready."""
+        """Show a page, and wait until it has said that it is ready, and how large it is."""
         if capabilities is None:
             capabilities = {"serverTools": {}}
         await self.tab.goto(HOST)
         options = {"context": context, "capabilities": capabilities, "silent": silent}
         await self.tab.evaluate("([address, options]) => host.open(address, options)", [PAGE + name, options])
+        self.shows = True
         wanted = "ui/initialize" if silent else "ui/notifications/initialized"
         await self.tab.wait_for_function("method => host.heard.some((one) => one.method === method)", arg=wanted)
+        await self.ping()
+
+    async def ping(self) -> None:
+        """Messages arrive in order: when this is answered, each side has read what the other has said before."""
+        await self.request("ping", {})
 
     async def notify(self, method: str, params: Message) -> None:
+        """Tell the page something, and wait until it has read that."""
         await self.tab.evaluate("([method, params]) => host.notify(method, params)", [method, params])
+        await self.ping()
 
     async def request(self, method: str, params: Message) -> Message:
-        answer: Message = await self.tab.evaluate(
-            "([method, params]) => host.request(method, params)", [method, params]
-        )
+        with anyio.fail_after(SECONDS):
+            answer: Message = await self.tab.evaluate(
+                "([method, params]) => host.request(method, params)", [method, params]
+            )
         return answer
+
+    async def pass_time(self, milliseconds: int) -> None:
+        """Move the clock. What the page asks meanwhile is answered when it stands again."""
+        async with self._moving:
+            await self.tab.clock.run_for(milliseconds)
+        await self.ping()
 
     async def show(self, data: Message, arguments: Message | None = None) -> None:
         """Tell the page of a call that was made, and of its answer."""
@@ -157,16 +181,25 @@ class Host:
     async def took(self, calls: int) -> None:
         """Wait until the page has made so many calls, and has taken their answers."""
         await self.tab.wait_for_function("calls => host.answered === calls", arg=calls)
-        # messages arrive in order: who answers this has read what came before
-        await self.request("ping", {})
+        await self.ping()
         assert len(self.calls) == calls
 
-    async def leave(self) -> None:
-        """Tell the page that it is taken away, and wait until nothing that it asked is under way."""
-        assert (await self.request("ui/resource-teardown", {"reason": "closed"}))["result"] == {}
+    async def rest(self) -> None:
+        """Wait until nothing that the page asked is under way."""
         await self.tab.wait_for_function(
             "() => host.answered === host.heard.filter((one) => one.method === 'tools/call').length"
         )
+
+    async def leave(self) -> None:
+        """Tell the page that it is taken away, and wait until nothing that it asked is under way."""
+        self.shows = False
+        assert (await self.request("ui/resource-teardown", {"reason": "closed"}))["result"] == {}
+        await self.rest()
+
+    async def knows(self, *, seen: bool) -> None:
+        """Wait until the page knows that somebody sees it, or nobody; one that nobody sees draws no frames."""
+        (page,) = self.tab.main_frame.child_frames
+        await page.wait_for_function("seen => app.isVisible() === seen", arg=seen, polling=50)
 
     async def inside(self, expression: str) -> Any:
         """The value of an expression in the page."""

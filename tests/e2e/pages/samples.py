@@ -4,7 +4,7 @@ from typing import Any
 
 from playwright.async_api import ViewportSize
 
-from tests.e2e.pages.host import Message, answered
+from tests.e2e.pages.host import Answers, Message, answered
 
 WIDE: ViewportSize = {"width": 1000, "height": 700}
 NARROW: ViewportSize = {"width": 320, "height": 640}
@@ -79,5 +79,10 @@ LONG = {
 }
 
 
-async def steady(_name: str, _arguments: Message) -> Message:
-    return answered(STATS)
+def always(data: Message) -> Answers:
+    """The same answer to every call: charts make one two seconds after they were shown something."""
+
+    async def answers(_name: str, _arguments: Message) -> Message:
+        return answered(data)
+
+    return answers

@@ -19,6 +19,7 @@ from tests.e2e.pages.samples import (
     SHOP,
     STATES,
     STATS,
+    always,
     line,
     row,
 )
@@ -112,8 +113,10 @@ async def test_a_page_calls_nothing_where_the_host_does_not_let_it(app: Host, na
 @pytest.mark.parametrize("name", pages.NAMES)
 async def test_what_was_left_out_is_said(app: Host, name: str) -> None:
     await app.open(name)
-    cut = {"truncated": {"what": "20 of 60 entries", "rest": "use filters to see others."}}
-    await app.show(ANSWERS[name]["structuredContent"] | cut)
+    left_out = {"what": "20 of 60 entries", "rest": "use filters to see others."}
+    cut = ANSWERS[name]["structuredContent"] | {"truncated": left_out}
+    app.answers = always(cut)
+    await app.show(cut)
     await expect(app.frame.get_by_text("Left out: 20 of 60 entries; use filters to see others.")).to_be_visible()
 
 
@@ -141,6 +144,8 @@ async def test_a_frame_grows_with_its_page(app: Host) -> None:
     await app.show(SHOP)
     await expect(app.frame.locator("tbody tr")).to_have_count(3)
     await app.tab.wait_for_function("host.frame.clientHeight > 200")
+    drawn = "(left) => new Promise((done) => (function next() { left-- ? requestAnimationFrame(next) : done(); })())"
+    await app.tab.evaluate(drawn, 30)
     sizes = await app.heard("ui/notifications/size-changed")
     assert sizes[-1]["width"] == 1000
     assert len(sizes) < 8, "a page that answers each new height of its frame with another never rests"
@@ -183,6 +188,7 @@ async def test_strangers_text_is_text(app: Host, name: str) -> None:
         "note": EVIL,
         "truncated": {"what": EVIL, "rest": EVIL},
     }
+    app.answers = always(evil)
     await app.show(evil)
     await expect(app.frame.get_by_text(EVIL).first).to_be_visible()
     assert await app.inside("document.querySelectorAll('img, script').length") == 2
@@ -191,6 +197,7 @@ async def test_strangers_text_is_text(app: Host, name: str) -> None:
 @pytest.mark.parametrize("name", pages.NAMES)
 async def test_the_narrowest_frame_needs_no_scrolling_sideways(app: Host, name: str) -> None:
     await app.tab.set_viewport_size(NARROW)
+    app.answers = always(LONG[name]["result"]["structuredContent"])
     await app.open(name)
     await app.notify("ui/notifications/tool-result", LONG[name]["result"])
     await expect(app.frame.locator("main")).to_contain_text("xxx")
@@ -200,6 +207,7 @@ async def test_the_narrowest_frame_needs_no_scrolling_sideways(app: Host, name: 
 
 @pytest.mark.parametrize("name", pages.NAMES)
 async def test_nothing_moves_by_itself_and_everything_has_a_name(app: Host, name: str) -> None:
+    app.answers = always(ANSWERS[name]["structuredContent"])
     await app.open(name)
     await app.notify("ui/notifications/tool-result", ANSWERS[name])
     await expect(app.frame.locator("main")).to_contain_text("web")

@@ -7,11 +7,7 @@ import pytest
 from playwright.async_api import expect
 
 from tests.e2e.pages.host import Host, Message, answered, refused
-from tests.e2e.pages.samples import (
-    STATS,
-    steady,
-    usage,
-)
+from tests.e2e.pages.samples import STATS, always, usage
 
 
 async def test_stats_are_charts_with_a_table_that_says_the_same(app: Host) -> None:
@@ -45,10 +41,10 @@ async def test_stats_are_asked_for_again_two_seconds_after_each_answer(clocked: 
     await app.open("stats")
     await app.show(STATS, {"container_id": "web"})
     await expect(app.frame.locator("tbody tr")).to_have_count(2)
-    await app.tab.clock.run_for(1_900)
+    await app.pass_time(1_900)
     assert app.calls == []
     for calls in (1, 2, 3):
-        await app.tab.clock.run_for(2_000)
+        await app.pass_time(2_000)
         await app.took(calls)
     assert {(call.name, str(call.arguments)) for call in app.calls} == {
         ("docker_container_stats", "{'container_id': 'web'}")
@@ -67,16 +63,16 @@ async def test_no_two_calls_overlap(clocked: Host) -> None:
     await app.open("stats")
     await app.show(STATS)
     await expect(app.frame.locator("tbody tr")).to_have_count(2)
-    await app.tab.clock.run_for(60_000)
+    await app.pass_time(60_000)
     await app.notify("ui/notifications/host-context-changed", {"theme": "dark"})
-    await app.tab.clock.run_for(30_000)
+    await app.pass_time(30_000)
     await app.frame.get_by_role("button", name="Pause").click()
     await app.frame.get_by_role("button", name="Resume").click()
-    await app.tab.clock.run_for(100)
+    await app.pass_time(100)
     assert len(app.calls) == 1
     release.set()
     await app.took(1)
-    await app.tab.clock.run_for(2_100)
+    await app.pass_time(2_100)
     await app.took(2)
 
 
@@ -94,22 +90,22 @@ async def test_a_refused_sample_is_shown_and_asked_for_less_and_less(clocked: Ho
     alert = app.frame.get_by_role("alert")
     before = 2
     for calls, seconds in ((1, 4), (2, 8), (3, 45)):
-        await app.tab.clock.run_for(before * 1_000 - 200)
+        await app.pass_time(before * 1_000 - 200)
         assert len(app.calls) == calls - 1
-        await app.tab.clock.run_for(300)
+        await app.pass_time(300)
         await app.took(calls)
         await expect(alert).to_have_text(f"REFUSED [RATE_LIMITED] too many calls; wait.\nTrying again in {seconds} s.")
         before = seconds
     await expect(app.frame.locator("tbody tr")).to_have_count(2)
-    app.answers = steady
+    app.answers = always(STATS)
     await app.frame.get_by_role("button", name="Try now").click()
     await expect(app.frame.get_by_role("button", name="Pause")).to_be_focused()
-    await app.tab.clock.run_for(1_900)
+    await app.pass_time(1_900)
     assert len(app.calls) == 3
-    await app.tab.clock.run_for(200)
+    await app.pass_time(200)
     await app.took(4)
     await expect(alert).to_be_hidden()
-    await app.tab.clock.run_for(2_100)
+    await app.pass_time(2_100)
     await app.took(5)
 
 
@@ -122,7 +118,7 @@ async def test_an_error_of_the_host_is_a_failed_sample(clocked: Host) -> None:
     await app.open("stats")
     await app.show(STATS)
     await expect(app.frame.locator("tbody tr")).to_have_count(2)
-    await app.tab.clock.run_for(2_100)
+    await app.pass_time(2_100)
     await expect(app.frame.get_by_role("alert")).to_have_text("The user has not allowed it\nTrying again in 4 s.")
 
 
@@ -132,7 +128,7 @@ async def test_nothing_is_asked_while_nobody_looks(clocked: Host, how: str) -> N
     await app.open("stats")
     await app.show(STATS)
     await expect(app.frame.locator("tbody tr")).to_have_count(2)
-    await app.tab.clock.run_for(2_100)
+    await app.pass_time(2_100)
     await app.took(1)
     looks = {
         "scrolled away": "host.frame.className = 'away'",
@@ -144,23 +140,24 @@ async def test_nothing_is_asked_while_nobody_looks(clocked: Host, how: str) -> N
         await app.inside(f"[{visibility % 'hidden'}, {changed}].length")
     elif how in looks:
         await app.tab.evaluate(looks[how])
-        await app.tab.wait_for_timeout(200)
+        await app.knows(seen=False)
     elif how == "paused":
         await app.frame.get_by_role("button", name="Pause").click()
     else:
         await app.leave()
-    await app.tab.clock.run_for(30_000)
-    assert len(app.calls) == 1
-    if how == "torn down":
+        await app.tab.clock.run_for(30_000)  # a page that is gone answers nobody
+        assert len(await app.heard("tools/call")) == 1
         return
+    await app.pass_time(30_000)
+    assert len(app.calls) == 1
     if how == "hidden tab":
         await app.inside(f"[{visibility % 'visible'}, {changed}].length")
     elif how in looks:
         await app.tab.evaluate("host.frame.removeAttribute('class'); host.frame.style.display = ''")
-        await app.tab.wait_for_timeout(200)
+        await app.knows(seen=True)
     else:
         await app.frame.get_by_role("button", name="Resume").click()
-    await app.tab.clock.run_for(10)
+    await app.pass_time(10)
     await app.took(2)
     # what was not measured is not drawn as if it had been
     path = await app.frame.get_by_role("img", name="CPU").locator("path").first.get_attribute("d")
@@ -190,7 +187,7 @@ async def test_one_container_that_ended_is_gone(clocked: Host) -> None:
     await app.open("stats")
     await app.show({"containers": [usage("web")]}, {"container_id": "web"})
     await expect(app.frame.locator("tbody tr")).to_have_count(1)
-    await app.tab.clock.run_for(2_100)
+    await app.pass_time(2_100)
     await expect(app.frame.get_by_role("button", name="web (gone)")).to_be_visible()
     await expect(app.frame.get_by_role("alert")).to_contain_text("is not running")
 

@@ -45,7 +45,8 @@ class World(Objects):
         self.values |= TEXTS | {"token": self.token, "new": f"{self.token}-new", "upper": self.token.upper()}
         self._lazy: dict[str, Callable[[], str]] = {
             "folder": self._folder,
-            "subnet": lambda: f"10.{secrets.randbelow(256)}.{secrets.randbelow(256)}.{16 * secrets.randbelow(16)}/28",
+            # away from the networks that scripts/engine gives to engines
+            "subnet": lambda: f"10.{secrets.randbelow(80)}.{secrets.randbelow(256)}.{16 * secrets.randbelow(16)}/28",
             "tcp": lambda: opened.enter_context(tcp_to(socket)),
             "registry": lambda: os.environ["MCP_DOCKER_TEST_REGISTRY"],
             "host_network": lambda: str(self.raw.networks(names=["^host$"])[0]["Id"]),
