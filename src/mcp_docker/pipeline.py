@@ -1,14 +1,13 @@
 """The way of one call, from a client's arguments to a bounded result, read top to bottom."""
 
-import threading
+import asyncio
 import weakref
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from typing import Any
 
 import anyio
-import anyio.to_thread
 from loguru import logger
 
 from mcp_docker import errors, policy, redact
@@ -22,6 +21,7 @@ from mcp_docker.progress import Progress, Teller
 from mcp_docker.registry import Registry
 from mcp_docker.resource import Resource
 from mcp_docker.settings import Settings
+from mcp_docker.threads import in_thread
 from mcp_docker.throttle import Throttle
 from mcp_docker.tool import (
     Answer,
@@ -42,14 +42,11 @@ CALLS_IN_FLIGHT = 64
 GRACE_SECONDS = 0.8
 TIDY_SECONDS = 5.0
 AUDIT_SECONDS = 3.0
-AGAIN_SECONDS = 0.05
 REFUSAL_CHARACTERS = 4_000
 
 Observed = Callable[[str, str | None, str, str | None, float], None]
 """Is told of a call: the name, the tier, the outcome, the code of a refusal, seconds."""
 AT_HAND = ("stdio", "cli")
-
-Outcome = TypeVar("Outcome")
 
 
 @dataclass(frozen=True)
@@ -119,7 +116,8 @@ class Pipeline:
         self._audit = audit
         self._throttle = throttle
         self._observed = observed
-        self._slots: anyio.CapacityLimiter | None = None
+        self._slots = anyio.CapacityLimiter(CALLS_IN_FLIGHT)
+        self._recording = anyio.CapacityLimiter(CALLS_IN_FLIGHT)
         self._jobs: weakref.WeakSet[_Job] = weakref.WeakSet()
 
     async def call(self, call: Call) -> Result:
@@ -145,8 +143,10 @@ class Pipeline:
             return _refusal(problem, settings)
         finally:
             if not record.closed:
-                with anyio.move_on_after(AUDIT_SECONDS, shield=True):
-                    await in_thread(record.close, refused, outcome)
+                with anyio.move_on_after(AUDIT_SECONDS, shield=True) as waited:
+                    await in_thread(record.close, refused, outcome, limiter=self._recording)
+                if waited.cancelled_caught:
+                    logger.error("What became of {} could not be recorded within {:g} s", call.name, AUDIT_SECONDS)
             if self._observed is not None and (ended := record.outcome) is not None:
                 self._observed(record.tool, record.tier, ended.word, ended.code, ended.seconds)
 
@@ -171,19 +171,18 @@ class Pipeline:
     @property
     def in_flight(self) -> int:
         """Calls whose threads are at work."""
-        return sum(job.started and not job.finished.is_set() for job in self._jobs)
+        return sum(job.started and not job.finished for job in self._jobs)
 
     async def drain(self, seconds: float) -> None:
         """Cut the calls in flight, and wait up to so many seconds for what their threads tidy up."""
-        jobs = [job for job in self._jobs if job.started and not job.finished.is_set()]
+        jobs = [job for job in self._jobs if job.started and not job.finished]
         for job in jobs:
             job.scope.cut(errors.Cancelled("the server stops", "call again later."))
         with anyio.move_on_after(seconds):
             for job in jobs:
-                await in_thread(job.finished.wait, seconds)
+                await job.over.wait()
 
     async def _run(self, asked: Declaration, call: Call, agreed: str, record: Record, teller: Teller) -> "_Job":
-        self._slots = self._slots or anyio.CapacityLimiter(CALLS_IN_FLIGHT)
         limits = Limits(self.registry.seconds(asked), self.settings.safety_max_response_bytes)
         job = _Job(self, asked, call, limits, agreed, record, teller)
         self._jobs.add(job)
@@ -191,13 +190,13 @@ class Pipeline:
             async with teller.telling():
                 with anyio.move_on_after(limits.seconds):
                     await in_thread(job.run, limiter=self._slots)
-                if not job.finished.is_set():
-                    job.scope.cut(_timed_out(asked, limits))
-                    with anyio.move_on_after(GRACE_SECONDS):
-                        await in_thread(job.finished.wait, GRACE_SECONDS)
+                if not job.finished:
+                    job.scope.cut(_timed_out(asked, limits, begun=job.started))
+                    with anyio.move_on_after(GRACE_SECONDS if job.started else 0):
+                        await job.over.wait()
         finally:
             # also where the caller can't be told of its progress any more
-            if job.scope.reason is None and not job.finished.is_set():
+            if job.scope.reason is None and not job.finished:
                 job.scope.cut(errors.Cancelled(f"{asked.spec.name} was cancelled", "call again if it is still wanted."))
                 await job.tidied()
         return job
@@ -218,9 +217,10 @@ class _Job:
     ) -> None:
         self.asked = asked
         self.scope = CallScope(min(pipeline.settings.docker_timeout, max(limits.seconds - 1, 1)))
-        self.started = False
-        self.finished = threading.Event()
+        self.started = self.finished = False
+        self.over = anyio.Event()
         self.question: Question | None = None
+        self._loop = asyncio.get_running_loop()
         self._pipeline = pipeline
         self._settings = pipeline.settings
         self._call = call
@@ -259,7 +259,9 @@ class _Job:
         finally:
             if self.question is None:
                 self._record.close(self._error)
-            self.finished.set()
+            self.finished = True
+            with suppress(RuntimeError):  # nobody waits on a loop that has ended
+                self._loop.call_soon_threadsafe(self.over.set)
 
     def _answer(self) -> Answer | None:
         """Look, judge, have it confirmed and recorded, run. None where a person must be asked first."""
@@ -318,29 +320,7 @@ class _Job:
         """Wait a little for what a cut call takes back, so that the audit says what became of it."""
         if self.started:
             with anyio.move_on_after(TIDY_SECONDS, shield=True):
-                await in_thread(self.finished.wait, TIDY_SECONDS)
-
-
-async def in_thread(work: Callable[..., Outcome], *args: Any, limiter: anyio.CapacityLimiter | None = None) -> Outcome:
-    """Run this in a thread that may be left behind; where the system grants no more of them, once there is one."""
-
-    async def run() -> Outcome:
-        return await anyio.to_thread.run_sync(work, *args, limiter=limiter, abandon_on_cancel=True)
-
-    def none_is_left(error: BaseException) -> bool:
-        return isinstance(error, RuntimeError) and "new thread" in str(error)
-
-    try:
-        return await run()
-    except RuntimeError as error:
-        if not none_is_left(error):
-            raise
-    import tenacity
-
-    again = tenacity.AsyncRetrying(
-        retry=tenacity.retry_if_exception(none_is_left), wait=tenacity.wait_fixed(AGAIN_SECONDS), sleep=anyio.sleep
-    )
-    return await again(run)
+                await self.over.wait()
 
 
 def _preview(tool: Tool, outlook: Outlook) -> Answer:
@@ -387,8 +367,11 @@ def _refusal(refused: Refused, settings: Settings) -> Result:
     return Result(text, meta=meta)
 
 
-def _timed_out(asked: Declaration, limits: Limits) -> errors.TimedOut:
+def _timed_out(asked: Declaration, limits: Limits, *, begun: bool) -> errors.TimedOut:
     spec = asked.spec
+    if not begun:
+        what = f"{spec.name} was not begun within {limits.seconds:g} s, since too many calls are under way"
+        return errors.TimedOut(what, "nothing was done; call again later.")
     longer = f"SAFETY_TOOL_TIMEOUTS={spec.name}=SECONDS gives it longer"
     if spec.kind is not Kind.TOOL:
         longer = "SAFETY_DEFAULT_TOOL_TIMEOUT gives it longer"

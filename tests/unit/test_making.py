@@ -9,7 +9,9 @@ from typing import Any
 import anyio
 import anyio.to_thread
 import pytest
+from loguru import logger
 
+from mcp_docker import pipeline as pipelines
 from mcp_docker.audit import open_audit
 from mcp_docker.engine import CallScope, Engine
 from mcp_docker.errors import Cancelled
@@ -190,3 +192,60 @@ def test_a_command_that_never_begins_is_not_waited_for_long(engine: FakeEngine, 
     engine.on("GET", f"/exec/{'e' * 64}/json", {"Pid": 0, "ExitCode": None})
     outcome = cancelled("docker_exec_command", slow, container_id="web", command=["sleep", "60"])
     assert "still runs in the container" in outcome["message"]
+
+
+@pytest.fixture
+def pipeline() -> Pipeline:
+    settings = load()
+    return Pipeline(settings, Registry(settings), Engine(settings), open_audit(settings))
+
+
+def full(limiter: anyio.CapacityLimiter) -> list[object]:
+    """Take all places; they are free again only when somebody gives them back."""
+    taken = [object() for _ in range(int(limiter.available_tokens))]
+    for each in taken:
+        limiter.acquire_on_behalf_of_nowait(each)
+    return taken
+
+
+def test_whatever_else_is_in_threads_costs_no_audit_line(pipeline: Pipeline, tmp_path: Path) -> None:
+    async def call() -> None:
+        taken = full(anyio.to_thread.current_default_thread_limiter())
+        assert code_of(await pipeline.call(Call("docker_no_such_tool", {}, CALLER))) == "TOOL_NOT_AVAILABLE"
+        assert taken
+
+    anyio.run(call)
+    assert "docker_no_such_tool" in (tmp_path / "audit.jsonl").read_text()
+
+
+def test_an_end_that_can_not_be_recorded_in_time_is_logged(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pipelines, "AUDIT_SECONDS", 0.05)
+    said: list[str] = []
+    sink = logger.add(lambda message: said.append(message.record["message"]), level="ERROR")
+
+    async def call() -> None:
+        taken = full(pipeline._recording)
+        assert code_of(await pipeline.call(Call("docker_no_such_tool", {}, CALLER))) == "TOOL_NOT_AVAILABLE"
+        assert taken
+
+    anyio.run(call)
+    logger.remove(sink)
+    assert said == ["What became of docker_no_such_tool could not be recorded within 0.05 s"]
+
+
+def test_a_call_that_never_begins_says_that_nothing_was_done(
+    engine: FakeEngine, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SAFETY_TOOL_TIMEOUTS", "docker_start_container=0.2")
+    settings = load()
+    busy = Pipeline(settings, Registry(settings), pipeline.engine, None)
+
+    async def call() -> None:
+        taken = full(busy._slots)
+        result = await busy.call(Call("docker_start_container", {"container_id": "web"}, CALLER))
+        assert code_of(result) == "TIMED_OUT"
+        assert "was not begun within 0.2 s, since too many calls are under way; nothing was done" in result.text
+        assert taken
+
+    anyio.run(call)
+    assert engine.requests == []

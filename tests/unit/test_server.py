@@ -27,7 +27,7 @@ from mcp_docker.registry import Registry
 from mcp_docker.server import subscriptions
 from mcp_docker.server.subscriptions import MOST_OF_A_CLIENT
 from mcp_docker.settings import load
-from tests.unit.conftest import FakeEngine
+from tests.unit.conftest import FakeEngine, Request
 
 LEGACY, MODERN = "legacy", "auto"
 ID = "0123456789ab" + "0" * 52
@@ -202,6 +202,22 @@ async def test_a_stream_hears_what_it_asked_for_and_may_see(told: Told) -> None:
             async for event in events:
                 assert event == ResourceUpdated(uri=WEB)
                 break
+
+
+async def test_a_stream_is_told_of_what_happened_while_it_was_opened(told: Told, engine: FakeEngine) -> None:
+    def late(_: Request) -> Any:
+        deadline = time.monotonic() + 10
+        while "logs" not in told.open and time.monotonic() < deadline:
+            time.sleep(0.005)
+        told.say("logs", LINE)
+        time.sleep(0.5)
+        return {"Id": "f" * 64, "Name": "/late"}
+
+    engine.on("GET", "/containers/late/json", late)
+    async with joined(MODERN) as client:
+        with anyio.fail_after(20):
+            async with client.listen(resource_subscriptions=[WEB, "container://stats/late"]) as events:
+                assert await anext(aiter(events)) == ResourceUpdated(uri=WEB)
 
 
 async def test_a_stream_ends_in_order_when_the_token_does_that_opened_it(told: Told) -> None:  # noqa: ARG001
@@ -392,6 +408,24 @@ async def test_one_client_can_subscribe_to_so_many(told: Told, engine: FakeEngin
         await client.subscribe_resource("container://logs/c0")
         await client.unsubscribe_resource("container://logs/c0")
         await client.subscribe_resource(WEB)
+
+
+async def test_containers_that_are_gone_count_no_more(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(subscriptions, "MOST_OF_A_CLIENT", 1)
+    monkeypatch.setattr(subscriptions, "MOST_FOLLOWED", 1)
+    async with joined(LEGACY, heard := Heard()) as client:
+        await client.subscribe_resource(WEB)
+        told.say("events", START.replace(b'"start"', b'"destroy"').replace(b"f" * 64, ID.encode()))
+        await heard.hears(WEB)
+        await client.subscribe_resource(f"container://stats/{ID}")
+
+
+async def test_a_client_that_unsubscribes_from_nothing_goes_on_hearing_of_the_list(told: Told) -> None:
+    async with joined(LEGACY, heard := Heard()) as client:
+        await client.list_resources()
+        await client.unsubscribe_resource(WEB)
+        told.say("events", START)
+        await heard.hears(None)
 
 
 async def test_a_client_that_leaves_leaves_no_stream_at_the_engine(told: Told) -> None:

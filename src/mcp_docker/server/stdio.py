@@ -17,8 +17,9 @@ from mcp.server.stdio import stdio_server
 from mcp.shared._stream_protocols import ReadStream, WriteStream
 from mcp.shared.message import SessionMessage
 
-from mcp_docker.pipeline import Pipeline, in_thread
+from mcp_docker.pipeline import Pipeline
 from mcp_docker.server import build
+from mcp_docker.threads import in_thread
 
 DRAIN_SECONDS = 1.0
 EXIT_SECONDS = 1.2

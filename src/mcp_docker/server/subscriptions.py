@@ -4,7 +4,7 @@ import contextlib
 import time
 import weakref
 from collections.abc import AsyncIterator, Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import anyio
 import anyio.abc
@@ -21,9 +21,6 @@ from mcp_docker.pipeline import Call, Pipeline
 from mcp_docker.server.wire import COMPLETE, RequestContext, Who, failed, is_modern
 from mcp_docker.tool import Kind
 from mcp_docker.watch import Watch
-
-if TYPE_CHECKING:
-    from mcp_docker.resource import Watched
 
 MOST_STREAMS = 1_024
 MOST_OF_A_CALLER = 128
@@ -80,20 +77,24 @@ class Subscriptions:
         """resources/subscribe"""
         who, uri = self._who(context), str(params.uri)
         session = self._session(context, who)
-        if len(session.uris) >= MOST_OF_A_CLIENT and uri not in session.uris:
+        follows = session.listener.follows
+        if len(follows) >= MOST_OF_A_CLIENT and uri not in follows:
             raise MCPError(
                 types.INVALID_PARAMS, f"{MOST_OF_A_CLIENT} subscriptions are the most; unsubscribe from others"
             )
         await self._follow(session, uri, who, context)
+        session.uris.add(uri)
         session.listener.hears_lists(True)
         return COMPLETE
 
     async def unsubscribe(self, context: RequestContext, params: types.UnsubscribeRequestParams) -> Any:
         """resources/unsubscribe; of what was not subscribed to, it changes nothing."""
         session = self._session(context, self._who(context))
-        session.uris.pop(str(params.uri), None)
-        session.listener.unfollow(str(params.uri))
-        session.listener.hears_lists(bool(session.uris))
+        uri = str(params.uri)
+        if uri in session.uris:
+            session.uris.remove(uri)
+            session.listener.unfollow(uri)
+            session.listener.hears_lists(bool(session.uris))
         return COMPLETE
 
     def has_listed(self, context: RequestContext, who: Caller) -> None:
@@ -142,7 +143,7 @@ class Subscriptions:
             heard.listener.hears_lists(lists)
             # what is listed of tools and prompts does not change while the server runs
             honoured = types.SubscriptionFilter(
-                resources_list_changed=lists or None, resource_subscriptions=list(heard.uris) or None
+                resources_list_changed=lists or None, resource_subscriptions=list(heard.listener.follows) or None
             )
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(_end_at, who.expires, handler)
@@ -169,7 +170,8 @@ class Subscriptions:
         if result.data is None:
             raise failed(result, context, uri)
         subject = result.data["id"], registry.resources(who)[name].watched
-        followed = {each for other in self._listening if other.who.key == who.key for each in other.uris.values()}
+        mine = [other.listener for other in self._listening if other.who.key == who.key]
+        followed = {each for listener in mine for each in listener.follows.values()}
         if subject not in followed and len(followed) >= MOST_FOLLOWED:
             raise MCPError(
                 types.INTERNAL_ERROR, f"{MOST_FOLLOWED} logs and stats are followed for you, the most; end some"
@@ -178,7 +180,6 @@ class Subscriptions:
             heard.listener.follow(uri, *subject)
         except errors.Refused as refused:
             raise MCPError(types.INTERNAL_ERROR, str(refused)) from None
-        heard.uris[uri] = subject
 
     def _sees(self, uri: str | None, who: Caller) -> bool:
         registry = self._pipeline.registry
@@ -190,9 +191,9 @@ class _Heard:
 
     def __init__(self, watch: Watch, who: Caller) -> None:
         self.who = who
-        self.uris: dict[str, tuple[str, Watched]] = {}
         self.listener = watch.listen(self._told)
         self._deliver: Callable[[ServerEvent], None] | None = None
+        self._early: dict[str | None, None] = {}
 
     async def publish(self, event: ServerEvent) -> None:
         """Nobody publishes here but the watch."""
@@ -200,10 +201,14 @@ class _Heard:
 
     def subscribe(self, listener: Callable[[ServerEvent], None]) -> Callable[[], None]:
         self._deliver = listener
+        for uri in self._early:
+            self._told(uri)
         return self.listener.close
 
     def _told(self, uri: str | None) -> None:
-        if self._deliver is not None:
+        if self._deliver is None:
+            self._early[uri] = None
+        else:
             self._deliver(ResourcesListChanged() if uri is None else ResourceUpdated(uri))
 
 
@@ -218,7 +223,7 @@ class _Session:
     def __init__(
         self, connection: Connection, watch: Watch, who: Caller, sees: Callable[[str | None, Caller], bool]
     ) -> None:
-        self.uris: dict[str, tuple[str, Watched]] = {}
+        self.uris: set[str] = set()
         self.who = who
         self.listener = watch.listen(self._told)
         self._connection = connection

@@ -192,6 +192,11 @@ class Listener:
         self._told: Told | None = told
         self._followed: dict[str, _Followed] = {}
 
+    @property
+    def follows(self) -> dict[str, tuple[str, Kind]]:
+        """What it hears of, by URI: the container's id, and whether it is the log or the stats."""
+        return {uri: (followed.container_id, followed.kind) for uri, followed in self._followed.items()}
+
     def follow(self, uri: str, container_id: str, kind: Kind) -> None:
         """Hear when a container's log or stats change; once is enough for each URI.
 

@@ -38,8 +38,6 @@ RENAMED = frozenset({"rename"})
 REMOVED = frozenset({"destroy", "remove"})
 """Docker's word and Podman's."""
 
-_OVER = Cancelled("nobody listens any more", "subscribe again.")
-
 
 class Clock:
     """The engine's time. It tells it in whole seconds, so this may be a second late, and is never early."""
@@ -87,7 +85,8 @@ class Stream:
 
     def cut(self) -> None:
         """End it, without waiting for it."""
-        self.scope.cut(_OVER)
+        # one of its own: each that raises it adds to its traceback
+        self.scope.cut(Cancelled("nobody listens any more", "subscribe again."))
 
     def join(self, seconds: float) -> None:
         """Wait until the thread has ended, up to so many seconds."""
