@@ -12,6 +12,7 @@ from tests.fuzz.harness import fuzz, instrumented
 with instrumented():
     from mcp_docker.engine.scope import CallScope
     from mcp_docker.engine.streams import CUT_MARK, LINE_BYTES, Lines, Stream, pieces
+    from mcp_docker.errors import EngineError
     from mcp_docker.tools.containers import logs
 
 if TYPE_CHECKING:
@@ -55,6 +56,8 @@ def read(data: bytes, seed: int, *, tty: bool) -> tuple[list[tuple[Stream, bytes
         problem = "cut"
     except urllib3.exceptions.ProtocolError:
         problem = "strange"
+    except EngineError:
+        problem = "failed"
     assert response.is_closed
     return found, problem
 
@@ -65,6 +68,8 @@ def naive(data: bytes) -> tuple[list[tuple[Stream, bytes]], str]:
     while len(data) >= 8:
         if data[0] > 3 or data[1:4] != b"\0\0\0":
             return frames, "strange"
+        if data[0] == 3:
+            return frames, "failed"
         length = data[4] << 24 | data[5] << 16 | data[6] << 8 | data[7]
         frames.append(("stderr" if data[0] == 2 else "stdout", data[8 : 8 + length]))
         if len(data) < 8 + length:

@@ -1,5 +1,6 @@
 """docker_start_container, docker_stop_container, docker_restart_container, docker_remove_container."""
 
+import json
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -76,6 +77,54 @@ def test_a_container_that_cannot_start_is_refused_with_the_reason(engine: FakeEn
     engine.on("GET", WEB, inspected("exited"))
     engine.on("POST", f"{PATH}/start", {"message": message}, status=500)
     assert code_of(run("docker_start_container", container_id="web")) == "PORT_TAKEN"
+
+
+RUNC = "OCI runtime create failed: runc create failed: unable to start container process: "
+RUNC_OF_OLD = "OCI runtime create failed: container_linux.go:380: starting container process caused: "
+MOUNTING = RUNC + 'error during container init: error mounting "/srv/a" to rootfs at "/etc/a": '
+FAULTS_OF_THE_HOST = [
+    "error creating overlay mount to /var/lib/docker/overlay2/x/merged: permission denied: unknown",
+    MOUNTING + "create mountpoint for /etc/a mount: mkdirat /var/lib/docker/x: no such file or directory: unknown",
+    RUNC + "unable to apply cgroup configuration: mkdir /sys/fs/cgroup/x: permission denied: unknown",
+    RUNC + "error during container init: open sysctl net.ipv4.ip_unprivileged_port_start file: permission denied",
+    RUNC + "error during container init: error running prestart hook #0: exit status 1, stderr: no such file",
+    RUNC_OF_OLD + 'rootfs_linux.go:76: mounting "/srv/a" to rootfs at "/etc/a" caused: permission denied: unknown',
+    RUNC_OF_OLD + "process_linux.go:385: applying cgroup configuration for process caused: permission denied: unknown",
+    "crun: mount `/srv/a` to `etc/a`: Permission denied: OCI permission denied",
+    "crun: error executing hook `/usr/bin/nvidia-hook` (exit code: 1): OCI runtime error",
+]
+NO_PROGRAMS = [
+    RUNC + 'exec: "/opt/hooks/run.sh": permission denied: unknown',
+    RUNC + 'error during container init: exec: "./mounting": stat ./mounting: no such file or directory: unknown',
+    RUNC + 'error during container init: chdir to cwd ("/sys/fs/cgroup") set in config.json failed: permission denied',
+    RUNC_OF_OLD + 'chdir to cwd ("/root/app") set in config.json failed: permission denied: unknown',
+    RUNC_OF_OLD + 'exec: "/etc": is a directory: unknown',
+    "crun: open executable: Permission denied: OCI permission denied",
+    "crun: exec container process `/bin/cgroup`: Exec format error: OCI runtime error",
+]
+
+
+@pytest.mark.parametrize(
+    ("message", "code", "said"),
+    [
+        *((message, "ENGINE_ERROR", "the engine's host, or a mount or limit") for message in FAULTS_OF_THE_HOST),
+        *((message, "BAD_PARAMETER", "check command, entrypoint and working_dir") for message in NO_PROGRAMS),
+        (
+            MOUNTING + "not a directory: unknown: Are you trying to mount a directory onto a file (or vice-versa)?",
+            "BAD_PARAMETER",
+            "mount a folder where the image has a folder",
+        ),
+        ("mkdir /var/lib/docker/overlay2/x: permission denied: unknown", "ENGINE_ERROR", "the engine answered 500"),
+    ],
+)
+def test_a_start_that_fails_is_blamed_on_what_is_at_fault(
+    engine: FakeEngine, run: Run, message: str, code: str, said: str
+) -> None:
+    engine.on("GET", WEB, inspected("exited"))
+    engine.on("POST", f"{PATH}/start", {"message": message}, status=500)
+    result = run("docker_start_container", container_id="web")
+    assert code_of(result) == code
+    assert said in result.text
 
 
 def test_podmans_word_for_a_container_that_has_just_ended_is_dockers(engine: FakeEngine, run: Run) -> None:
@@ -259,6 +308,30 @@ def test_a_removal_is_said_with_the_volumes_that_went_and_those_that_stay(engine
     assert request.query == {"v": "True", "link": "False", "force": "False"}
     request = engine.sent("GET", "/volumes")[-1]
     assert request.query["filters"] == f'{{"name": ["data", "{"f" * 64}"]}}'
+
+
+MADE_EARLIER, REUSED, BOUND, NAMED = "a" * 64, "b" * 64, "c" * 64, "data"
+
+
+@pytest.mark.parametrize(("podman", "lost"), [(False, [MADE_EARLIER]), (True, [MADE_EARLIER, REUSED, BOUND])])
+def test_the_volumes_that_go_along_are_those_that_the_engine_takes_for_unnamed_whatever_their_labels(
+    engine: FakeEngine, run: Run, *, podman: bool, lost: list[str]
+) -> None:
+    engine.api = "1.47"
+    if podman:
+        engine.be_podman()
+    names = [MADE_EARLIER, REUSED, BOUND, NAMED]
+    host = {"Binds": [f"{BOUND}:/c:rw", "data:/d"], "Mounts": [{"Type": "volume", "Source": REUSED}, {"Type": "tmpfs"}]}
+    found = inspected("exited", HostConfig=host, Mounts=[{"Type": "volume", "Name": name} for name in names])
+    engine.on("GET", WEB, found)
+    marked = {"com.docker.volume.anonymous": ""}
+    engine.on(
+        "GET", "/volumes", {"Volumes": [{"Name": MADE_EARLIER}, {"Name": REUSED, "Labels": marked}, {"Name": BOUND}]}
+    )
+    data = data_of(run("docker_remove_container", container_id="web", volumes=True, dry_run=True))
+    assert [each["name"] for each in data["would_lose"]] == ["web", *lost]
+    (request,) = engine.sent("GET", "/volumes")
+    assert json.loads(request.query["filters"]) == {"name": lost}
 
 
 def test_a_container_without_volumes_asks_for_none(engine: FakeEngine, run: Run) -> None:

@@ -198,3 +198,13 @@ def test_an_answer_past_the_limit_keeps_the_newest_lines(
     assert 0 < len(texts(data)) < 200
     assert "lines" in data["truncated"]["what"]
     assert len(result.text.encode()) < 4096
+
+
+def test_an_engine_that_can_not_read_a_log_to_its_end_says_so_and_not_the_container(web: FakeEngine, run: Run) -> None:
+    said = b"Error grabbing logs: invalid character '\\x00' looking for beginning of value\n"
+    web.on("GET", f"/containers/{ID}/logs", line(1, "ready") + frame(3, said))
+    result = run("docker_container_logs", container_id="web")
+    assert code_of(result) == "ENGINE_ERROR"
+    assert "the engine could not read the whole output: Error grabbing logs: invalid character" in result.text
+    web.on("GET", f"/containers/{ID}/logs", frame(3, b"word " * 1_000)[:-1])
+    assert run("docker_container_logs", container_id="web").text.count("word") == 400

@@ -8,11 +8,13 @@ import stat
 import sys
 import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
 
 from mcp_docker.engine import CallScope, Engine, NoEngine, address, why
+from mcp_docker.engine.transport import _Connection, dialler
 from mcp_docker.errors import Cancelled, EngineUnreachable
 from mcp_docker.settings import load
 from tests.conftest import code_of, data_of
@@ -193,6 +195,34 @@ def test_an_engine_that_goes_away_and_comes_back_needs_no_restart(
     again.server.server_close()
 
 
+def test_an_engine_that_is_another_one_after_a_restart_is_got_to_know_anew(
+    engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, connections, handle = Engine(load()), [], engine.handle
+
+    def noted(handler: BaseHTTPRequestHandler) -> None:
+        connections.append(handler.connection)
+        handle(handler)
+
+    monkeypatch.setattr(engine, "handle", noted)
+    engine.on("GET", "/containers/json", [])
+    with CallScope(5).entered():
+        assert ours.docker.containers() == []
+        before = ours.connected
+        assert before.info["DockerRootDir"] == "/var/lib/docker"
+    with CallScope(5).entered():
+        assert ours.docker.containers() == []
+        assert ours.connected is before
+    for connection in set(connections):  # nothing of ours is under way that would notice
+        connection.shutdown(socket.SHUT_RDWR)
+    engine.be_podman()
+    engine.info = {"DockerRootDir": "/srv/docker"}
+    with CallScope(5).entered():
+        assert ours.docker.containers() == []
+        assert ours.connected.is_podman
+        assert ours.connected.info["DockerRootDir"] == "/srv/docker"
+
+
 @pytest.mark.parametrize(
     ("theirs", "chosen", "spoken"),
     [
@@ -336,3 +366,103 @@ def test_listening_ends_with_the_call_that_listens() -> None:
     with scope.entered(), scope.ending_after(30) as inner:
         scope.cut(Cancelled("over", "call again."))
         assert inner.cancelled()
+
+
+def test_each_address_of_a_name_is_tried(engine: FakeEngine, monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
+    engine.on("GET", "/containers/json", [])
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=joined, args=(server, engine.address), daemon=True).start()
+        closed, listening = ("127.0.0.1", 1), server.getsockname()
+        found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", place) for place in (closed, listening)]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_args, **_options: found)
+        monkeypatch.setenv("DOCKER_HOST", "tcp://localhost:2375")
+        data_of(run("docker_list_containers"))
+
+
+def test_an_address_that_is_silent_leaves_time_for_the_next_and_no_socket_behind(
+    monkeypatch: pytest.MonkeyPatch, scope: CallScope
+) -> None:
+    tried: list[tuple[str, float | None, socket.socket]] = []
+
+    def connect(self: socket.socket, place: tuple[str, int]) -> None:
+        tried.append((place[0], self.gettimeout(), self))
+        raise TimeoutError(f"{place[0]} is silent")
+
+    found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (f"192.0.2.{number}", 2375)) for number in (1, 2)]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_args, **_options: found)
+    monkeypatch.setattr(socket.socket, "connect", connect)
+    with pytest.raises(TimeoutError, match=r"192\.0\.2\.2 is silent"):
+        dialler("tcp://far:2375", None)(scope)
+    (first, time_of_first, one), (second, time_of_second, two) = tried
+    assert (first, second) == ("192.0.2.1", "192.0.2.2")
+    assert time_of_first
+    assert time_of_second
+    assert time_of_first <= 2.5 < time_of_second <= 5
+    assert (one.fileno(), two.fileno(), scope._sockets) == (-1, -1, set())
+
+
+def test_what_is_sent_may_take_longer_than_connecting(engine: FakeEngine) -> None:
+    scope = CallScope(77)
+    connection = _Connection(dialler(engine.address, None))
+    with scope.entered():
+        connection.connect()
+    assert connection.sock.gettimeout() == 77
+    connection.close()
+
+
+def test_a_certificate_that_is_missing_is_not_told_as_a_missing_socket(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, scope: CallScope
+) -> None:
+    del scope
+    monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:1")
+    monkeypatch.setenv("DOCKER_TLS_VERIFY", "1")
+    monkeypatch.setenv("DOCKER_CERT_PATH", str(tmp_path))
+    with pytest.raises(NoEngine) as raised:
+        _ = Engine(load()).docker
+    assert f"can't use {tmp_path}/ca.pem: No such file or directory; have that certificate" in str(raised.value)
+    assert "socket" not in str(raised.value)
+    assert "start the engine" not in str(raised.value)
+
+
+def test_a_missing_ssh_is_not_told_as_a_missing_socket(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, scope: CallScope
+) -> None:
+    del scope
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("DOCKER_HOST", "ssh://me@far")
+    with pytest.raises(NoEngine, match=r"can't use ssh: No such file or directory; have that .* ssh program where"):
+        _ = Engine(load()).docker
+
+
+def test_only_a_socket_of_this_machine_is_missing_or_anothers() -> None:
+    key = PermissionError(13, "Permission denied", "/etc/docker/key.pem")
+    assert why(key) == why(key, local=False) == "can't use /etc/docker/key.pem: Permission denied"
+    assert why(PermissionError(1, "Operation not permitted"), local=False) == "Operation not permitted"
+    assert "the group that owns the socket" in why(PermissionError(13, "Permission denied"))
+
+
+@pytest.fixture
+def homeless(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user who has no home."""
+    monkeypatch.delenv("DOCKER_CONFIG")
+    monkeypatch.delenv("DOCKER_HOST", raising=False)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", "/run/me")
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)
+
+
+@pytest.mark.usefixtures("homeless")
+def test_without_a_home_the_usual_places_elsewhere_are_tried() -> None:
+    assert [place for place, _ in endpoints()] == [
+        "unix:///var/run/docker.sock",
+        "unix:///run/me/docker.sock",
+        "unix:///run/me/podman/podman.sock",
+        "unix:///run/podman/podman.sock",
+    ]
+    assert "/var/run/docker.sock" in address.sockets(load())
+
+
+@pytest.mark.usefixtures("homeless")
+def test_without_a_home_a_context_can_not_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_CONTEXT", "far")
+    with pytest.raises(address.BadContext, match="there is no home folder, and no DOCKER_CONFIG"):
+        endpoints()

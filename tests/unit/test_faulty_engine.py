@@ -171,3 +171,34 @@ def test_a_whole_log_is_still_a_log(container: FakeEngine, run: Run) -> None:
     container.on("GET", f"/containers/{'c' * 64}/logs", iter([FRAME[:3], FRAME[3:] + FRAME]))
     lines = data_of(run("docker_container_logs", container_id="web"))["lines"]
     assert [line["text"] for line in lines] == ["hello", "hello"]
+
+
+FORBIDDEN = "the engine, or a plugin or proxy in front of it, forbids this request; the operator decides."
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (
+            b"<html><body><h1>403 Forbidden</h1>\nRequest forbidden by administrative rules.\n</body></html>\n",
+            "403 Forbidden Request forbidden by administrative rules",
+        ),
+        (b"<!DOCTYPE html><html></html>", "an empty page, with status 403"),
+        (b'{"message": "Forbidden"}', "Forbidden"),
+        (
+            b'{"message": "authorization denied by plugin opa: no such container for you"}',
+            "authorization denied by plugin opa: no such container for you",
+        ),
+    ],
+)
+def test_what_a_plugin_or_proxy_forbids_is_not_told_as_the_objects_state(
+    engine: FakeEngine, run: Run, body: bytes, said: str
+) -> None:
+    engine.on("GET", "/containers/web/json", body, status=403)
+    assert run("docker_inspect_container", container_id="web").text == f"REFUSED [ENGINE_ERROR] {said}; {FORBIDDEN}"
+
+
+def test_what_docker_itself_forbids_is_the_objects_state(engine: FakeEngine, run: Run) -> None:
+    engine.on("GET", "/networks/shop", {"Id": "d" * 64, "Name": "shop"})
+    engine.on("DELETE", "/networks/.*", {"message": "shop is a pre-defined network and cannot be removed"}, status=403)
+    assert code_of(run("docker_remove_network", network_id="shop")) == "CONFLICT"

@@ -489,3 +489,15 @@ def test_a_build_does_not_take_a_tag_from_a_protected_image(
     assert code_of(run("docker_build_image", path=str(folder), tag="app:v1")) == "PROTECTED"
     assert engine.sent("POST", "/build") == []
     data_of(run("docker_build_image", path=str(folder), tag="app:v2"))
+
+
+def test_a_failure_whose_details_are_words_is_told_as_one(engine: FakeEngine, run: Run, folder: Path) -> None:
+    result = built(engine, run, {"errorDetail": "no", "error": "the disk is on fire"}, path=str(folder))
+    assert code_of(result) == "BUILD_FAILED"
+    assert "the disk is on fire" in result.text
+
+
+def test_a_build_needs_no_home(engine: FakeEngine, run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DOCKER_CONFIG")
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)
+    assert data_of(built(engine, run, path=str(folder)))["id"] == ID

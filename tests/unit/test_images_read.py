@@ -195,8 +195,17 @@ def test_history_shows_commands_and_sizes(engine: FakeEngine, run: Run) -> None:
         {"Id": ID, "Created": 2, "CreatedBy": "CMD x", "Size": 0, "Tags": ["redis:7"], "Comment": ""},
         {"Id": "<missing>", "Created": 1, "CreatedBy": "ADD y", "Size": 7, "Tags": None, "Comment": "imported"},
     ]
-    engine.on("GET", "/images/redis:7/history", steps)
+    engine.on("GET", "/images/redis:7/json", {"Id": ID, "RepoTags": ["redis:7"]})
+    engine.on("GET", f"/images/{ID}/history", steps)
     assert data_of(run("docker_image_history", image="redis:7"))["layers"] == [
         {"id": "4f" * 6, "created": 2, "created_by": "CMD x", "size": 0, "tags": ["redis:7"]},
         {"created": 1, "created_by": "ADD y", "size": 7, "tags": [], "comment": "imported"},
     ]
+
+
+def test_history_of_a_name_that_is_the_beginning_of_another_s_id_is_refused(engine: FakeEngine, run: Run) -> None:
+    tagged = {"Id": ID, "RepoTags": ["deadbeef:latest"]}
+    engine.on("GET", "/images/deadbeef/json", tagged)
+    engine.on("GET", "/images/json", [tagged, {"Id": "sha256:deadbeef" + "0" * 56, "RepoTags": []}])
+    assert code_of(run("docker_image_history", image="deadbeef")) == "AMBIGUOUS_IDENTIFIER"
+    assert engine.sent("GET", "/images/.+/history") == []

@@ -172,6 +172,9 @@ FAILURES = [
     ("manifest for redis:7 not found: manifest unknown", "NOT_FOUND"),
     ("pull access denied for redis, repository does not exist or may require 'docker login'", "REGISTRY_DENIED"),
     ("unauthorized: authentication required", "REGISTRY_DENIED"),
+    ("denied: requested access to the resource is denied", "REGISTRY_DENIED"),
+    ('error from registry: denied: Permission "downloadArtifacts" denied on resource', "REGISTRY_DENIED"),
+    ("failed to register layer: mkdir /var/lib/docker/overlay2/x: permission denied: unknown", "REGISTRY_FAILED"),
     ('Get "https://registry.example/v2/": dial tcp: lookup registry.example: no such host', "REGISTRY_FAILED"),
     ("received unexpected HTTP status: 500 Internal Server Error", "REGISTRY_FAILED"),
 ]
@@ -199,6 +202,38 @@ def test_a_pull_that_fails_before_its_stream_means_the_same(
 def test_a_pull_with_a_bad_parameter_is_not_the_registrys_fault(engine: FakeEngine, run: Run) -> None:
     engine.on("POST", "/images/create", {"message": "invalid platform"}, 400)
     assert code_of(run("docker_pull_image", image="redis:7")) == "BAD_PARAMETER"
+
+
+def test_what_forbids_a_pull_in_front_of_the_engine_is_not_taken_for_a_registry(engine: FakeEngine, run: Run) -> None:
+    engine.on("POST", "/images/create", b"<html><body><h1>403 Forbidden</h1></body></html>", 403)
+    result = run("docker_pull_image", image="redis:7")
+    assert code_of(result) == "ENGINE_ERROR"
+    assert "403 Forbidden; the engine, or a plugin or proxy in front of it, forbids this request" in result.text
+    engine.on("POST", "/images/create", {"message": "denied: you can't"}, 403)
+    assert code_of(run("docker_pull_image", image="redis:7")) == "REGISTRY_DENIED"
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        ["x"],
+        "x",
+        {"status": "Downloading", "id": "bb", "progressDetail": "no"},
+        {"status": "Downloading", "id": "bb", "progressDetail": {"current": 1, "total": "many"}},
+    ],
+)
+def test_an_odd_event_of_a_pull_is_passed_over(engine: FakeEngine, run: Run, odd: Any) -> None:
+    registry(engine, [*PULL[:3], odd, *PULL[3:]], before=OLD, after=NEW)
+    assert data_of(run("docker_pull_image", image="redis:7"))["digest"] == DIGEST
+
+
+def test_a_pull_whose_stream_ends_within_an_event_may_have_happened(engine: FakeEngine, run: Run) -> None:
+    engine.on("GET", "/images/.*/json", {"Id": OLD})
+    engine.on("POST", "/images/create", lambda _: iter([b'{"status":"Pulling"}\r\n', b'{"status": "Down']))
+    result = run("docker_pull_image", image="redis:7")
+    assert code_of(result) == "ENGINE_ERROR"
+    assert "the engine's answer is not what it should be" in result.text
+    assert "It may have happened all the same" in result.text
 
 
 def test_a_registry_may_be_silent_for_longer_than_one_request(

@@ -154,6 +154,24 @@ def test_capabilities_that_docker_gives_anyway_pass(docker: FakeEngine, run: Run
     assert request.body["HostConfig"]["CapAdd"] == [name.upper().removeprefix("CAP_")]
 
 
+@pytest.mark.parametrize(
+    ("setting", "value", "asked"),
+    [
+        ("SAFETY_ALLOWED_CAPABILITIES", "CAP_NET_ADMIN", {"cap_add": ["NET_ADMIN"]}),
+        ("SAFETY_ALLOWED_CAPABILITIES", "net_admin", {"cap_add": ["CAP_NET_ADMIN"]}),
+        ("SAFETY_ALLOWED_DEVICES", "/dev/dri/", {"devices": ["/dev/dri"]}),
+        ("SAFETY_PUBLISH_HOST_IP", "FD00::1", {"ports": "[fd00::1]:80:80"}),
+        ("SAFETY_PUBLISH_HOST_IP", "0:0:0:0:0:0:0:0", {"ports": "[::]:80:80"}),
+    ],
+)
+@pytest.mark.usefixtures("docker")
+def test_what_the_operator_allows_passes_in_every_spelling(
+    run: Run, monkeypatch: pytest.MonkeyPatch, setting: str, value: str, asked: dict[str, Any]
+) -> None:
+    monkeypatch.setenv(setting, value)
+    data_of(run(CREATE, image="redis:7", **asked))
+
+
 def test_every_power_has_a_rule() -> None:
     assert set(RULES) == set(Power)
 

@@ -241,3 +241,10 @@ def test_what_is_allowed_is_below_a_root_on_path_boundaries(parts: list[str]) ->
     else:
         assert below
         assert found == inside
+
+
+def test_without_a_home_those_of_the_system_are_still_homes(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)
+    monkeypatch.setattr(pwd, "getpwall", lambda: [SimpleNamespace(pw_dir=str(place / "other"), pw_uid=4321)])
+    assert builds.unfit(str(place / "other")) == "a home folder"
+    assert builds.unfit(str(place / "allowed")) == ""

@@ -435,3 +435,13 @@ def test_whatever_is_written_what_is_sent_lies_below_the_root(
         source = made[-1].body["HostConfig"]["Mounts"][0]["Source"]
         assert os.path.realpath(source) == source
         assert Path(source).is_relative_to(root)
+
+
+def test_a_mount_is_checked_without_a_home_too(
+    docker: FakeEngine, run: Run, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)
+    (root / "me/.ssh").mkdir(parents=True)
+    assert "holds credentials" in refusal(docker, run, f"{root}/me:/srv")
+    assert "is outside the allowed folders" in refusal(docker, run, f"{root}-evil:/srv")
+    assert data_of(run(CREATE, image="redis:7", volumes=[f"{root}/site:/srv"]))["id"] == ID

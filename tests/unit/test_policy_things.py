@@ -97,6 +97,19 @@ def test_ordinary_containers_are_worked_in(web: FakeEngine, run: Run, more: dict
     data_of(execute(run))
 
 
+def test_a_container_whose_namespace_s_owner_is_gone_may_have_the_host_s(
+    web: FakeEngine, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    web.on("GET", "/containers/web/json", container(HostConfig={"NetworkMode": f"container:{'b' * 64}"}))
+    web.on("GET", f"/containers/{'b' * 64}/json", {"message": f"No such container: {'b' * 64}"}, 404)
+    result = execute(run)
+    assert code_of(result) == "EXEC_NOT_ALLOWED"
+    assert "web, which shares a namespace of a container that is gone," in result.text
+    assert web.sent("POST", ".*") == []
+    monkeypatch.setenv(PRIVILEGES, "true")
+    data_of(execute(run))
+
+
 USERS = (
     "odd:x:zz:zz::/:/bin/sh\n"
     "root:x:0:0::/root:/bin/sh\ntoor:x:0:0::/root:/bin/sh\napp:x:1000:1000::/:/bin/sh\n77:x:0:0::/:/bin/sh\n"

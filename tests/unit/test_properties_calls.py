@@ -153,7 +153,9 @@ def test_words_of_an_engine_mean_the_same_in_any_case(text: str) -> None:
 
 
 @pytest.mark.parametrize("body", [[], {}, "denied", {"error": "denied by the proxy"}, {"message": 5}, 7, None])
-@pytest.mark.parametrize(("status", "code"), [(403, "CONFLICT"), (404, "NOT_FOUND"), (500, "ENGINE_ERROR")])
+@pytest.mark.parametrize(
+    ("status", "code"), [(403, "ENGINE_ERROR"), (409, "CONFLICT"), (404, "NOT_FOUND"), (500, "ENGINE_ERROR")]
+)
 def test_an_error_without_a_message_is_told_by_its_status(
     engine: FakeEngine, run: Run, body: Any, status: int, code: str
 ) -> None:

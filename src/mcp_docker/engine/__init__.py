@@ -22,6 +22,7 @@ NEWEST_API = (1, 51)
 NO_SOCKET = "there is no such socket"
 NO_ANSWER = "no answer in time"
 NOT_PERMITTED = "permission denied (is your user in the group that owns the socket?)"
+UNUSABLE = "can't use "
 TURN_SECONDS = 0.05
 
 
@@ -133,7 +134,7 @@ class Engine:
             except Refused:
                 raise
             except Exception as error:  # noqa: BLE001 - whatever a place answers, the next one may do better
-                tried.append((endpoint, why(error)))
+                tried.append((endpoint, why(error, local=endpoint.address.startswith(("unix://", "npipe://")))))
         raise NoEngine(tried)
 
     def _dial(self, endpoint: address.Endpoint) -> Connected:
@@ -153,7 +154,8 @@ class Engine:
             adapter = NpipeHTTPAdapter(endpoint.address)
         else:
             tls = endpoint.tls or (address.Tls(None, None, None, verify=True) if scheme == "https" else None)
-            adapter = EngineAdapter(dialler(endpoint.address, tls.context() if tls and scheme != "unix" else None))
+            dial = dialler(endpoint.address, tls.context() if tls and scheme != "unix" else None)
+            adapter = EngineAdapter(dial, self.forget)
         probe = requests.Session()
         probe.trust_env = False
         probe.mount("http+docker://", adapter)
@@ -180,20 +182,27 @@ class NoEngine(EngineUnreachable):
         if missing:
             told.append(f"{NO_SOCKET} as {', '.join(missing)}")
         self.tried = tried
-        self.remedy = address.remedy(permitted=all(reason != NOT_PERMITTED for _, reason in tried))
+        self.remedy = address.remedy(
+            permitted=all(reason != NOT_PERMITTED for _, reason in tried),
+            usable=not any(reason.startswith(UNUSABLE) for _, reason in tried),
+        )
         super().__init__(f"no Docker Engine answers. Tried: {'; '.join(told)}", self.remedy + ".")
 
 
-def why(error: BaseException) -> str:
-    """The reason of a failed connection in a few words."""
+def why(error: BaseException, *, local: bool = True) -> str:
+    """The reason of a failed connection in a few words.
+
+    Args:
+        local: whether it is one to a socket of this machine, which may be missing or another's.
+    """
     cause: BaseException | None = error
     seen = set()
     while cause is not None and id(cause) not in seen:
         seen.add(id(cause))
         match cause:
-            case FileNotFoundError():
+            case FileNotFoundError() if local and not cause.filename:
                 return NO_SOCKET
-            case PermissionError():
+            case PermissionError() if local and not cause.filename:
                 return NOT_PERMITTED
             case ConnectionRefusedError():
                 return "nothing listens there"
@@ -206,7 +215,8 @@ def why(error: BaseException) -> str:
             case http.client.HTTPException():
                 return "what it says is not HTTP"
             case OSError() if cause.strerror:
-                return cause.strerror
+                # no socket has a name: it is that of a certificate, or of the ssh program
+                return f"{UNUSABLE}{cause.filename}: {cause.strerror}" if cause.filename else cause.strerror
         inner = next((arg for arg in cause.args if isinstance(arg, BaseException)), None)
         reason = getattr(cause, "reason", None)
         cause = cause.__cause__ or inner or (reason if isinstance(reason, BaseException) else None) or cause.__context__

@@ -23,6 +23,8 @@ class Tls:
 
     def context(self) -> ssl.SSLContext:
         """Raises OSError (ssl.SSLError among them) for files that can't be used."""
+        for file in filter(None, (self.ca, self.cert, self.key)):
+            file.open("rb").close()  # its error names the file, which ssl's does not
         context = ssl.create_default_context(cafile=self.ca)
         if not self.verify:
             context.check_hostname = False
@@ -72,8 +74,18 @@ def sockets(settings: Settings) -> list[str]:
     return [path for each in named + usual if (path := each.partition("://")[2]).startswith("/")] + runtimes
 
 
-def remedy(*, permitted: bool = True) -> str:
-    """What to do on this platform when no engine is found, or the one that is there may not be used by this user."""
+def remedy(*, permitted: bool = True, usable: bool = True) -> str:
+    """What to do on this platform when no engine is found, or the one that is there may not be used by this user.
+
+    Args:
+        permitted: not, where the engine's socket is another's.
+        usable: not, where a file or program is missing that the connection needs.
+    """
+    if not usable:
+        return (
+            "have that certificate, key or ssh program where the user who runs this server can use it, or correct the "
+            "settings that name it (DOCKER_CERT_PATH, DOCKER_TLS_*); then call again"
+        )
     if not permitted and sys.platform == "linux":
         return (
             "let the user who runs this server use the socket: with rootless Docker, or by the group that owns it, "
@@ -103,16 +115,29 @@ def _tls(settings: Settings) -> Tls | None:
     return None
 
 
-def config_folder(settings: Settings) -> Path:
-    """Docker's own folder of configuration."""
-    return settings.docker_config or Path.home() / ".docker"
+def home() -> Path | None:
+    """The home of the user who runs this; None for one who has none."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        return None
+
+
+def config_folder(settings: Settings) -> Path | None:
+    """Docker's own folder of configuration; None if nobody named it and there is no home."""
+    if settings.docker_config is not None:
+        return settings.docker_config
+    at = home()
+    return None if at is None else at / ".docker"
 
 
 def _context(settings: Settings) -> Endpoint | None:
     folder = config_folder(settings)
-    name = settings.docker_context or _current_context(folder)
+    name = settings.docker_context or (_current_context(folder) if folder else "")
     if name in ("", "default"):
         return None
+    if folder is None:
+        raise BadContext(f"Docker context {name!r} can't be read (there is no home folder, and no DOCKER_CONFIG)")
     digest = hashlib.sha256(name.encode()).hexdigest()
     try:
         meta = json.loads((folder / "contexts" / "meta" / digest / "meta.json").read_text(encoding="utf-8"))
@@ -143,19 +168,20 @@ def _usual() -> Iterator[tuple[str, str]]:
         yield "npipe:////./pipe/dockerDesktopLinuxEngine", "Docker Desktop"
         yield "npipe:////./pipe/podman-machine-default", "Podman"
         return
-    home = Path.home()
     runtime = Path(os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}")
-    for path, whose in (
-        (Path("/var/run/docker.sock"), "Docker Engine"),
-        (runtime / "docker.sock", "rootless Docker"),
-        (home / ".docker/run/docker.sock", "Docker Desktop"),
-        (home / ".docker/desktop/docker.sock", "Docker Desktop on Linux"),
-        (home / ".colima/default/docker.sock", "Colima"),
-        (home / ".config/colima/default/docker.sock", "Colima"),
-        (home / ".orbstack/run/docker.sock", "OrbStack"),
-        (home / ".rd/docker.sock", "Rancher Desktop"),
-        (runtime / "podman/podman.sock", "rootless Podman"),
-        (home / ".local/share/containers/podman/machine/podman.sock", "Podman machine"),
-        (Path("/run/podman/podman.sock"), "Podman"),
+    at = home()
+    for folder, path, whose in (
+        (Path("/"), "var/run/docker.sock", "Docker Engine"),
+        (runtime, "docker.sock", "rootless Docker"),
+        (at, ".docker/run/docker.sock", "Docker Desktop"),
+        (at, ".docker/desktop/docker.sock", "Docker Desktop on Linux"),
+        (at, ".colima/default/docker.sock", "Colima"),
+        (at, ".config/colima/default/docker.sock", "Colima"),
+        (at, ".orbstack/run/docker.sock", "OrbStack"),
+        (at, ".rd/docker.sock", "Rancher Desktop"),
+        (runtime, "podman/podman.sock", "rootless Podman"),
+        (at, ".local/share/containers/podman/machine/podman.sock", "Podman machine"),
+        (Path("/"), "run/podman/podman.sock", "Podman"),
     ):
-        yield f"unix://{path}", whose
+        if folder is not None:
+            yield f"unix://{folder / path}", whose

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mcp_docker.engine import Engine
+from mcp_docker.engine import Engine, address
 
 if TYPE_CHECKING:
     from docker.auth import AuthConfig
@@ -56,8 +56,8 @@ def proxies(engine: Engine) -> dict[str, str]:
         configured = json.loads(path.read_text()).get("proxies") or {}
     except (OSError, ValueError, AttributeError):
         return {}
-    address = engine.connected.endpoint.address
-    chosen: Any = configured.get(address) or configured.get("default") or {}
+    place = engine.connected.endpoint.address
+    chosen: Any = configured.get(place) or configured.get("default") or {}
     found = ProxyConfig.from_dict(chosen).get_environment()
     return {str(name): str(value) for name, value in found.items()}
 
@@ -70,9 +70,9 @@ def _stored(engine: Engine) -> "AuthConfig":
 
 
 def _path(engine: Engine) -> Path | None:
-    folder = engine.settings.docker_config or Path("~/.docker").expanduser()
-    path = folder / "config.json"
-    return path if path.is_file() else None
+    folder = address.config_folder(engine.settings)
+    path = folder / "config.json" if folder else None
+    return path if path and path.is_file() else None
 
 
 def _said(error: Exception) -> str:

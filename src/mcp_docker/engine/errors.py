@@ -23,6 +23,11 @@ _LISTS = {
 }
 
 _OTHER_VERSION = r"client version \S+ is too (old|new)"
+_OF_NETWORKS = r"\b(networks?|endpoints?)\b"
+"""What Docker itself answers 403 about; of other things it is a plugin or a proxy that forbids them."""
+_FORBIDDEN = "the engine, or a plugin or proxy in front of it, forbids this request; the operator decides."
+_PAGE = re.compile(r"\s*<(!doctype|html)\b", re.IGNORECASE)
+_TAG = re.compile(r"<[^<>]*>")
 
 _KINDS: tuple[tuple[str, type[Refused], str], ...] = (
     (
@@ -32,15 +37,32 @@ _KINDS: tuple[tuple[str, type[Refused], str], ...] = (
         "choose one with DOCKER_API_VERSION, and a newer mcp-docker knows newer ones.",
     ),
     (
+        r"authorization denied by plugin",
+        errors.EngineError,
+        _FORBIDDEN,
+    ),
+    (
         r"no space left on device",
         errors.EngineError,
         "the engine's disk is full: docker_prune_images or docker_prune_system can make room, or the operator.",
     ),
     (
-        r"executable file not found|exec format error|executable .* not found|crun: .*exec"
-        r"|\b(exec|start container process)\b.*(permission denied|no such file or directory|is a directory)",
+        r"executable file not found|exec format error|executable .* not found|crun: .*\bexec(utable)?\b"
+        r"|(\bexec:? \\*[\"/.]|\bchdir to\b).*(permission denied|no such file or directory|is a directory)",
         errors.BadParameter,
         "check command, entrypoint and working_dir: the image has no such program, or it can't be run.",
+    ),
+    (
+        r"are you trying to mount",
+        errors.BadParameter,
+        "mount a folder where the image has a folder, and a file where it has a file.",
+    ),
+    (
+        r"(oci runtime|container process|crun: ).*(mounting|mount `|cgroup|sysctl|\bhook)"
+        r"|overlay mount|failed to mount",
+        errors.EngineError,
+        "the engine's host, or a mount or limit of the container, is at fault: check its mounts, limits and sysctls; "
+        "the operator finds more in the engine's own log.",
     ),
     (
         r"unable to find (user|group)|no matching entries in (passwd|group)",
@@ -68,7 +90,8 @@ _KINDS: tuple[tuple[str, type[Refused], str], ...] = (
         "it is being removed: docker_list_containers(all=true) shows when it is gone.",
     ),
     (
-        r"(pull access denied|unauthorized|authentication required|no basic auth|denied:|resource is denied)",
+        r"pull access denied|unauthorized|authentication required|no basic auth|(?<!permission )denied:"
+        r"|resource is denied",
         errors.RegistryDenied,
         'check the name; for a private repository the operator runs "docker login" for that registry.',
     ),
@@ -184,7 +207,7 @@ def translate(error: BaseException, engine: Engine, scope: CallScope | None = No
             return _api_error(error, engine)
         case docker.errors.DockerException():
             return errors.EngineError(_sentence(str(error)), "correct the arguments or the engine's set-up.")
-        case json.JSONDecodeError():  # requests' own is one, too
+        case json.JSONDecodeError() | docker.errors.StreamParseError():  # requests' own is one, too
             return _unreadable()
         case MemoryError():
             return errors.EngineError(
@@ -226,6 +249,14 @@ def kind_of(text: str) -> tuple[type[Refused], str] | None:
     return next(((kind, hint) for pattern, kind, hint in _KINDS if re.search(pattern, lowered)), None)
 
 
+def told(error: "APIError") -> str:
+    """What an engine's error says, in one line; of a proxy's page only the text."""
+    text = str(error.explanation or error)
+    if _PAGE.match(text):
+        text = _TAG.sub(" ", text).strip() or f"an empty page, with status {error.status_code}"
+    return _sentence(text)
+
+
 def _unworded(error: "requests.HTTPError") -> "APIError":
     """An error without a message in it, as docker-py makes of what is no JSON."""
     from docker.errors import APIError
@@ -262,7 +293,7 @@ def _silent() -> Refused:
 
 
 def _api_error(error: "APIError", engine: Engine) -> Refused:
-    text = _sentence(str(error.explanation or error))
+    text = told(error)
     lowered = text.lower()
     if re.search(_OTHER_VERSION, lowered):  # another engine is there by now
         engine.forget()
@@ -275,6 +306,8 @@ def _api_error(error: "APIError", engine: Engine) -> Refused:
             return errors.NotFound(text, f"{named} shows those that exist." if named else "check the name.")
         case 400:
             return errors.BadParameter(text, "correct the arguments and call again.")
+        case 403 if not re.search(_OF_NETWORKS, str(error.explanation).lower()):
+            return errors.EngineError(text, _FORBIDDEN)
         case 403 | 409:
             return errors.Conflict(text, "inspect the object: its state does not allow this.")
         case 405 | 501:

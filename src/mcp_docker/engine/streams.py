@@ -6,6 +6,7 @@ from collections.abc import Callable, Generator, Iterator
 from typing import TYPE_CHECKING, Literal
 
 from mcp_docker.engine.scope import CallScope
+from mcp_docker.errors import EngineError
 
 if TYPE_CHECKING:
     import requests
@@ -13,9 +14,11 @@ if TYPE_CHECKING:
 Stream = Literal["stdout", "stderr"]
 
 HEADER_BYTES = 8
+ENGINES_OWN = 3
 LAST_STREAM = 3
 PIECE_BYTES = 65_536
 LINE_BYTES = 32_768
+WORDS_BYTES = 2_000
 CUT_MARK = " […]"
 
 
@@ -29,6 +32,9 @@ def pieces(
 
     Args:
         opened: sends the request. Podman answers only when there is something to read, so this too may be cut.
+
+    Raises:
+        EngineError: the engine says in the stream that it can't go on.
     """
     import urllib3
     from requests import RequestException
@@ -59,9 +65,16 @@ def _frames(response: "requests.Response") -> Iterator[tuple[Stream, bytes, bool
     while filled(HEADER_BYTES):
         if buffer[0] > LAST_STREAM or any(buffer[1:4]):
             raise urllib3.exceptions.ProtocolError("what it sends is no stream of a container")
-        stream: Stream = "stderr" if buffer[0] == 2 else "stdout"
-        left, first = int.from_bytes(buffer[4:HEADER_BYTES], "big"), True
+        kind, left, first = buffer[0], int.from_bytes(buffer[4:HEADER_BYTES], "big"), True
+        stream: Stream = "stderr" if kind == 2 else "stdout"
         del buffer[:HEADER_BYTES]
+        if kind == ENGINES_OWN:  # what went wrong in the engine itself; docker's own client stops there too
+            filled(min(left, WORDS_BYTES))
+            words = buffer[: min(left, WORDS_BYTES)].decode("utf-8", errors="replace")
+            raise EngineError(
+                f"the engine could not read the whole output: {' '.join(words.split())}",
+                "a smaller tail, or since, may leave out what it can't read; the operator can look at the log's file.",
+            )
         while left and filled(1):
             data = bytes(buffer[:left])
             del buffer[:left]

@@ -10,7 +10,7 @@ from typing import Any
 
 from mcp_docker import errors
 from mcp_docker.engine import Engine, config, context
-from mcp_docker.engine.errors import kind_of
+from mcp_docker.engine.errors import kind_of, told
 from mcp_docker.engine.scope import CallScope
 from mcp_docker.errors import Refused
 from mcp_docker.tool import Context
@@ -51,8 +51,10 @@ class Transfer:
         if found := _DIGEST.search(status):
             self.digest = found[1]
             self.size = int(found[2]) if found[2] else self.size
-        detail = event.get("progressDetail") or {}
-        current = detail.get("current")
+        detail = event.get("progressDetail")
+        if not isinstance(detail, dict):
+            detail = {}
+        current, total = detail.get("current"), detail.get("total")
         if status and not isinstance(current, int):
             self.log.append(f"{name}: {status}"[:LINE_CHARACTERS] if name else status[:LINE_CHARACTERS])
         if not name or "progressDetail" not in event:
@@ -60,7 +62,7 @@ class Transfer:
         layer = self.layers.setdefault(name, _Layer())
         # newer engines report seconds where they unpack
         if isinstance(current, int) and not detail.get("units"):
-            layer.size = max(layer.size, detail.get("total") or 0)
+            layer.size = max(layer.size, total if isinstance(total, int) else 0)
             if status == "Extracting":
                 layer.moved, layer.unpacked = layer.size, max(layer.unpacked, current)
             else:
@@ -118,10 +120,12 @@ def push(ctx: Context, name: str, tag: str) -> Transfer:
     return transfer
 
 
-def _follow(ctx: Context, transfer: Transfer, stream: Iterable[dict[str, Any]], problem: str) -> None:
+def _follow(ctx: Context, transfer: Transfer, stream: Iterable[Any], problem: str) -> None:
     failed = ""
     # to its end even then, so that the connection can be used again
     for event in stream:
+        if not isinstance(event, dict):
+            continue
         failed = failed or _error(event)
         transfer.take(event)
         transfer.tell(ctx)
@@ -224,7 +228,8 @@ def build(ctx: Context, folder: context.BuildContext, params: dict[str, Any], re
                 if message := _error(event):
                     if found := _BUILDKIT.search(message):
                         raise errors.BuildKitRequired(f"{built.instruction!r} needs BuildKit for {found[1]}", remedy)
-                    raise built.failure(message, (event.get("errorDetail") or {}).get("code"))
+                    detail = event.get("errorDetail")
+                    raise built.failure(message, detail.get("code") if isinstance(detail, dict) else None)
                 built.take(event)
                 built.tell(ctx)
     CallScope.current().check()
@@ -276,9 +281,11 @@ def _explained(log: Iterable[str], problem: str) -> Iterator[None]:
     try:
         yield
     except docker.errors.APIError as error:
-        if error.status_code == 400:
+        message = told(error)
+        # a 403 without words of a registry's is the engine's own, or of what stands in front of it
+        if error.status_code == 400 or (error.status_code == 403 and kind_of(message) is None):
             raise
-        raise _failure(" ".join(str(error.explanation or error).split())[:2_000], log, problem) from error
+        raise _failure(message, log, problem) from error
 
 
 def _share(count: int, half: int) -> float:

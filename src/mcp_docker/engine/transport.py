@@ -1,10 +1,12 @@
 """docker-py's way to the engine: one adapter for all addresses; a socket belongs to the call that uses it."""
 
+import contextlib
 import queue
 import socket
 import ssl
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -47,8 +49,7 @@ def _unix(scope: CallScope, path: str) -> socket.socket:
 
 
 def _tcp(scope: CallScope, host: str, port: int, tls: ssl.SSLContext | None) -> socket.socket:
-    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    sock = _connected(scope, socket.socket(family, kind, protocol), address)
+    sock = _first_connected(scope, host, port)
     if tls is None:
         return sock
     wrapped = tls.wrap_socket(sock, server_hostname=host, do_handshake_on_connect=False)
@@ -63,10 +64,27 @@ def _tcp(scope: CallScope, host: str, port: int, tls: ssl.SSLContext | None) -> 
     return wrapped
 
 
-def _connected(scope: CallScope, sock: socket.socket, address: Any) -> socket.socket:
+def _first_connected(scope: CallScope, host: str, port: int) -> socket.socket:
+    """Each address of a name in turn: "localhost" may be ::1 first, where the engine listens on 127.0.0.1 alone."""
+    places = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    end = time.monotonic() + min(CONNECT_SECONDS, scope.socket_timeout)
+
+    def connected(number: int) -> socket.socket:
+        family, kind, protocol, _, address = places[number]
+        # one that is silent leaves time for those after it
+        seconds = max(0.001, (end - time.monotonic()) / (len(places) - number))
+        return _connected(scope, socket.socket(family, kind, protocol), address, seconds)
+
+    for number in range(len(places) - 1):
+        with contextlib.suppress(OSError):
+            return connected(number)
+    return connected(len(places) - 1)
+
+
+def _connected(scope: CallScope, sock: socket.socket, address: Any, seconds: float = CONNECT_SECONDS) -> socket.socket:
     try:
         scope.hold(sock)
-        sock.settimeout(min(CONNECT_SECONDS, scope.socket_timeout))
+        sock.settimeout(min(seconds, scope.socket_timeout))
         sock.connect(address)
         scope.check()  # a cut leaves alone what is not connected yet
     except BaseException:
@@ -80,14 +98,14 @@ def _ssh(scope: CallScope, address: str) -> socket.socket:
     """The system's ssh joins our end of a socket pair to the engine there, as Docker's own client does."""
     ours, theirs = socket.socketpair()
     command = ["ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10", "--", address, "docker", "system", "dial-stdio"]
-    with theirs:
-        end = theirs.fileno()
-        client = subprocess.Popen(command, stdin=end, stdout=end, start_new_session=True)  # noqa: S603 - the operator's own address
-    # it ends when the socket closes, and somebody has to be told
-    threading.Thread(target=client.wait, daemon=True, name="ssh").start()
     try:
+        with theirs:
+            end = theirs.fileno()
+            client = subprocess.Popen(command, stdin=end, stdout=end, start_new_session=True)  # noqa: S603 - the operator's own address
+        # it ends when the socket closes, and somebody has to be told
+        threading.Thread(target=client.wait, daemon=True, name="ssh").start()
         scope.hold(ours)
-    except Refused:
+    except BaseException:
         ours.close()
         raise
     return ours
@@ -100,10 +118,17 @@ class _Connection(HTTPConnection):
         super().__init__("localhost")
         self._dial = dial
         self._held: tuple[CallScope, socket.socket] | None = None
+        self._kept = False
+
+    @property
+    def was_ended(self) -> bool:
+        """Whether the engine ended it while it was idle."""
+        return self._kept and self.sock is None
 
     def connect(self) -> None:
         scope = CallScope.current()
         self.sock = self._dial(scope)
+        self.sock.settimeout(scope.socket_timeout)  # what is sent may take longer than connecting
         self._held = scope, self.sock
 
     def hold(self) -> None:
@@ -113,6 +138,7 @@ class _Connection(HTTPConnection):
             self._held = scope, self.sock
 
     def release(self) -> None:
+        self._kept = self.sock is not None
         if self._held is not None:
             scope, sock = self._held
             scope.release(sock)
@@ -120,9 +146,10 @@ class _Connection(HTTPConnection):
 
 
 class _Pool(HTTPConnectionPool):
-    def __init__(self, dial: Dial, size: int) -> None:
+    def __init__(self, dial: Dial, ended: Callable[[], None], size: int) -> None:
         super().__init__("localhost", maxsize=size)
         self._dial = dial
+        self._ended = ended
         self._retired = False
 
     def retire(self) -> None:
@@ -142,6 +169,8 @@ class _Pool(HTTPConnectionPool):
     def _get_conn(self, timeout: float | None = None) -> Any:
         connection = super()._get_conn(timeout)
         if isinstance(connection, _Connection):
+            if connection.was_ended and not self._retired:
+                self._ended()
             try:
                 connection.hold()
             except Refused:
@@ -162,11 +191,12 @@ class EngineAdapter(HTTPAdapter):
 
     Args:
         dial: opens a socket to the engine.
+        ended: is told that the engine has ended idle connections: it may be another one by now.
         size: idle connections to keep.
     """
 
-    def __init__(self, dial: Dial, size: int = CALLS + FAN_OUT) -> None:
-        self._pool = _Pool(dial, size)
+    def __init__(self, dial: Dial, ended: Callable[[], None], size: int = CALLS + FAN_OUT) -> None:
+        self._pool = _Pool(dial, ended, size)
         super().__init__()
 
     def get_connection_with_tls_context(self, *_args: Any, **_kwargs: Any) -> _Pool:

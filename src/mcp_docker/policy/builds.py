@@ -4,7 +4,7 @@ import os
 import re
 from pathlib import Path
 
-from mcp_docker.engine import Engine
+from mcp_docker.engine import Engine, address
 from mcp_docker.engine.context import resolved
 from mcp_docker.errors import BuildRefused
 from mcp_docker.policy.mounts import CREDENTIALS, ON_THE_ENGINE
@@ -90,7 +90,7 @@ def _root(written: str) -> str | None:
 
 def _is_home(folder: str) -> bool:
     """Whether it is a user's home, or holds that of the user whom the server runs as."""
-    own, others = [Path.home()], []
+    own, others = list(filter(None, [address.home()])), []
     if hasattr(os, "getuid"):
         import pwd
 

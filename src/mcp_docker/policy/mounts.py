@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mcp_docker.engine import Engine, own
+from mcp_docker.engine.address import home as own_home
 from mcp_docker.engine.address import sockets
 from mcp_docker.errors import MountNotCheckable, MountRefused
 from mcp_docker.settings import Settings
@@ -159,7 +160,7 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 def _credentials_in(folder: Path) -> Iterator[str]:
     """Where a folder has credentials: its own, and those of the homes in it."""
-    homes = {folder, Path.home()}
+    homes = {folder, own_home() or folder}
     if os.name == "posix":
         import pwd
 
