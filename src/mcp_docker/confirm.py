@@ -14,6 +14,7 @@ from mcp_docker.tool import Thing, Tool
 ANSWER_SECONDS = 120.0
 GRANT_SECONDS = 600.0
 SHOWN = 50
+SHOWN_CHARACTERS = 200
 
 ONCE, FOR_A_WHILE = "this one", "this tool for 10 minutes"
 FORM: dict[str, Any] = {
@@ -165,7 +166,15 @@ def _message(tool: Tool, loses: tuple[Thing, ...], settings: Settings) -> str:
 
 
 def _line(thing: Thing) -> str:
-    # a name can't begin a line of its own
-    name, about = (" ".join(redact.clean_text(text).split())[:200] for text in (thing.name, thing.about))
+    name, about = _short(thing.name), _short(thing.about)
     short = f" ({thing.id.removeprefix('sha256:')[:12]})" if thing.id != thing.name else ""
     return f"{thing.kind} {name}{short}" + (f": {about}" if about else "")
+
+
+def _short(text: str) -> str:
+    # a name can't begin a line of its own
+    text = " ".join(redact.clean_text(text).split())
+    if len(text) <= SHOWN_CHARACTERS:
+        return text
+    cut = text[: SHOWN_CHARACTERS + 1]
+    return f"{cut.rpartition(' ')[0] or cut[:-1]} […]"

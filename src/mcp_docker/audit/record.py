@@ -88,7 +88,10 @@ class Record:
         if self._audit is not None and self._about["tier"] != Tier.SAFE:
             things = (*outlook.changes, *outlook.loses)
             objects = [{"kind": thing.kind, "id": thing.id, "name": thing.name} for thing in things[:OBJECTS]]
-            self._write({"event": "intent", "objects": objects, "confirmed": self.confirmed}, durable=True)
+            count = len(things) if len(things) > OBJECTS else None
+            self._write(
+                {"event": "intent", "objects": objects, "count": count, "confirmed": self.confirmed}, durable=True
+            )
 
     def close(self, refused: errors.Refused | None, outcome: str = "done") -> None:
         """Write how it ended; only the first time counts. Nothing is raised: the call is over."""

@@ -4,7 +4,7 @@ import json
 import re
 import shlex
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
@@ -83,10 +83,13 @@ def seconds_of(text: str) -> float | None:
     return days * 86_400 + hours * 3_600 + minutes * 60 + seconds
 
 
-def moment(value: Any) -> str:
-    """A point in time as the engine wants it: unix seconds with nanoseconds.
+def moment(value: Any, *, now: float | None = None) -> str:
+    """A point in time as the engine wants it: unix seconds with nanoseconds, none before 1970.
 
     Accepts RFC 3339, unix seconds, and durations ("15m", "2h30m") that count back from now.
+
+    Args:
+        now: unix seconds by another clock than ours.
 
     Raises:
         ValueError: naming the forms that are accepted.
@@ -98,10 +101,8 @@ def moment(value: Any) -> str:
         return text
     duration = seconds_of(text.removeprefix("-").removesuffix(" ago"))
     if duration is not None:
-        try:
-            return _unix(datetime.now(UTC) - timedelta(seconds=duration))
-        except OverflowError:
-            return "0"
+        now = datetime.now(UTC).timestamp() if now is None else now
+        return f"{max(0.0, now - duration):.9f}"
     if (match := re.fullmatch(r"(.*:\d\d)\.(\d{1,9})(.*)", text, re.ASCII)) is not None:
         text, fraction = match[1] + match[3], match[2].ljust(9, "0")
     else:
@@ -112,7 +113,8 @@ def moment(value: Any) -> str:
         raise ValueError(_FORMS.format(value)) from None
     if parsed.tzinfo is None:
         parsed = parsed.replace(tzinfo=UTC)
-    return f"{int(parsed.timestamp())}.{fraction}"
+    seconds = int(parsed.timestamp())
+    return f"{seconds}.{fraction}" if seconds >= 0 else "0"
 
 
 _FORMS = (
@@ -120,15 +122,24 @@ _FORMS = (
 )
 
 
-def _unix(point: datetime) -> str:
-    return f"{point.timestamp():.9f}"
-
-
 Moment = Annotated[
     str,
     BeforeValidator(moment),
     WithJsonSchema({"type": "string"}),
 ]
+
+
+def _a_moment(value: Any) -> str:
+    moment(value)
+    return str(value)
+
+
+WrittenMoment = Annotated[
+    str,
+    BeforeValidator(_a_moment),
+    WithJsonSchema({"type": "string"}),
+]
+"""A moment as it was written: what counts back does so from a clock that is read later."""
 
 
 def _words(value: Any) -> Any:

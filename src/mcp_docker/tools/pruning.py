@@ -11,6 +11,7 @@ from mcp_docker import errors
 from mcp_docker.engine import CallScope
 from mcp_docker.engine.errors import translate
 from mcp_docker.tool import Context, Thing, Tool
+from mcp_docker.tools.containers.read import container_name
 
 MOST = 10_000
 """More is for another call: a person is to see what goes."""
@@ -66,11 +67,6 @@ def container(listed: Mapping[str, Any]) -> Thing:
         created=str(listed["Created"]),
         about=f"{listed['State']}, of {listed.get('Image') or 'an image without a name'}",
     )
-
-
-def container_name(listed: Mapping[str, Any]) -> str:
-    """What a container of a listing is called."""
-    return str((listed.get("Names") or [listed["Id"][:12]])[0]).lstrip("/")
 
 
 def shown(thing: Thing) -> str:

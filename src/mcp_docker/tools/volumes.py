@@ -11,6 +11,7 @@ from mcp_docker import errors
 from mcp_docker.engine.usage import usage
 from mcp_docker.tool import Answer, Context, Demand, Fact, LossAnswer, Outlook, Power, Thing, Tier, Tool
 from mcp_docker.tools import making, pruning
+from mcp_docker.tools.containers.read import container_name
 from mcp_docker.tools.fields import DryRun, Filters, Labels, Options, VolumeName, VolumePruneFilters
 
 ANONYMOUS_LABEL = "com.docker.volume.anonymous"
@@ -115,7 +116,7 @@ class InspectVolume(Tool, tier=Tier.SAFE):
 
 def _users(ctx: Context, name: str) -> list[str]:
     containers = ctx.engine.docker.containers(all=True, filters={"volume": [name]})
-    return sorted((container.get("Names") or [container["Id"][:12]])[0].lstrip("/") for container in containers)
+    return sorted(map(container_name, containers))
 
 
 def _found(ctx: Context, name: str) -> dict[str, Any] | None:

@@ -10,7 +10,7 @@ from pydantic import Field, PrivateAttr, model_validator
 from mcp_docker.engine import lookup
 from mcp_docker.tool import Answer, Context, Demand, Outlook, Power, Thing, Tier, Tool
 from mcp_docker.tools import making
-from mcp_docker.tools.containers.lifecycle import State, name_of, seen, settled, state_of
+from mcp_docker.tools.containers.lifecycle import State, name_of, settled, state_of
 from mcp_docker.tools.containers.mounts import VolumeMount, Volumes
 from mcp_docker.tools.containers.options import (
     DEFAULT_CAPABILITIES,
@@ -34,7 +34,7 @@ from mcp_docker.tools.containers.options import (
     WorkingDir,
 )
 from mcp_docker.tools.containers.ports import Ports, published
-from mcp_docker.tools.containers.powers import CHECKED, check_powers, volume_demands, volume_thing, volumes_named
+from mcp_docker.tools.containers.powers import CHECKED, check_powers, seen, volume_demands, volume_thing, volumes_named
 from mcp_docker.tools.fields import Command, Environment, ImageRef, Labels, Options
 from mcp_docker.tools.networks.change import network_demands, network_thing
 

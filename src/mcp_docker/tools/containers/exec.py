@@ -15,7 +15,10 @@ from mcp_docker.tools.containers.powers import ALMIGHTY, host_paths, shared, vol
 from mcp_docker.tools.fields import Command, ContainerId, Environment
 
 NOT_EXECUTABLE, NOT_FOUND = 126, 127
-_SHELL = re.compile(r"[|&;<>$`*?~]|\(|\)")
+_SHELL = re.compile(r"(?:.*/)?[a-z]*sh")
+_MEANT_FOR_SHELL = re.compile(r"[|&;<>$`*?~()]")
+_QUOTED = re.compile(r"""\\.|'[^']*'|"((?:\\.|[^"\\])*)\"""", re.DOTALL)
+_PLAIN_IN_QUOTES = re.compile(r"\\.|[^$`]", re.DOTALL)
 
 
 class CommandRun(TextAnswer):
@@ -81,6 +84,9 @@ class ExecCommand(
         """What a command in this container would have beyond the container itself."""
         name = name_of(found)
         for container in shared(ctx, found):
+            if not container:
+                # it may have had the host's
+                yield Demand(Power.EXEC_TARGET, f"{name}, which shares a namespace of a container that is gone,")
             host = container.get("HostConfig") or {}
             where = f"{name}," if container is found else f"{name}, which shares a namespace of {name_of(container)},"
             if host.get("Privileged") or set(capabilities(host.get("CapAdd") or [])) & ALMIGHTY:
@@ -107,10 +113,18 @@ class ExecCommand(
         )
 
     def _hint(self, code: int | None) -> str | None:
-        if self._text and _SHELL.search(self._text):
-            return 'No shell was involved, so |, >, $ and the like are plain text: use ["sh","-c","…"] for a shell.'
+        hints = []
         if code in (NOT_EXECUTABLE, NOT_FOUND):
-            return "The program does not exist in the container, or can't be run there."
+            hints.append("The program does not exist in the container, or can't be run there.")
         if code is None:
-            return "It still runs: what it prints from now on, or what was lost on the way, is not here."
-        return None
+            hints.append("It still runs: what it prints from now on, or what was lost on the way, is not here.")
+        if not _SHELL.fullmatch(self.command[0]) and _MEANT_FOR_SHELL.search(_unquoted(self._text)):
+            hints.append(
+                'No shell was involved, so |, >, $ and the like are plain text: use ["sh","-c","…"] for a shell.'
+            )
+        return " ".join(hints) or None
+
+
+def _unquoted(text: str) -> str:
+    """What a shell would not take for plain text."""
+    return _QUOTED.sub(lambda match: _PLAIN_IN_QUOTES.sub("", match[1] or ""), text)

@@ -10,9 +10,9 @@ from mcp_docker import errors
 from mcp_docker.engine import CallScope, lookup
 from mcp_docker.tool import Answer, Context, Demand, LossAnswer, Outlook, Power, Thing, Tier, Tool
 from mcp_docker.tools.containers.ports import published
-from mcp_docker.tools.containers.powers import CHECKED, check_powers, volume_thing, volumes_named
+from mcp_docker.tools.containers.powers import CHECKED, check_powers, seen, volume_thing, volumes_named
 from mcp_docker.tools.fields import ContainerId, DryRun
-from mcp_docker.tools.volumes import is_anonymous
+from mcp_docker.tools.volumes import ANONYMOUS_NAME
 
 if TYPE_CHECKING:
     import requests
@@ -23,22 +23,6 @@ LOOK_SECONDS = 0.1
 KILLED = 128 + 9
 
 StopSeconds = Annotated[int, Field(ge=0, le=600, description="Seconds until it is killed")]
-
-
-def seen(ctx: Context, container_id: str) -> dict[str, Any] | None:
-    """The container as inspect shows it; None if there is none."""
-    from docker.errors import APIError
-
-    from mcp_docker.engine.errors import translate
-
-    try:
-        found: dict[str, Any] = ctx.engine.docker.inspect_container(container_id)
-    except APIError as error:
-        # podman answers 500 for one that goes just now
-        if isinstance(translate(error, ctx.engine), errors.NotFound):
-            return None
-        raise
-    return found
 
 
 def settled(ctx: Context, container_id: str) -> dict[str, Any] | None:
@@ -154,9 +138,19 @@ def _ending(ctx: Context, found: dict[str, Any], verb: str) -> Outlook:
 
 def _anonymous(ctx: Context, found: dict[str, Any]) -> Iterator[Thing]:
     """The anonymous volumes of an inspected container, which can go with it."""
-    for volume in volumes_named(ctx, set(_volumes(found))):
-        if is_anonymous(ctx, volume):
-            yield replace(volume_thing(volume), about=f"anonymous, of {name_of(found)}")
+    named = set() if ctx.engine.connected.is_podman else _given(found)
+    # no label is asked for: Docker goes by whether the container was given a name
+    meant = {name for name in _volumes(found) if ANONYMOUS_NAME.fullmatch(name) and name not in named}
+    for volume in volumes_named(ctx, meant):
+        yield replace(volume_thing(volume), about=f"anonymous, of {name_of(found)}")
+
+
+def _given(found: Mapping[str, Any]) -> set[str]:
+    """The volumes and paths that an inspected container was given by name."""
+    host = found.get("HostConfig") or {}
+    return {bind.partition(":")[0] for bind in host.get("Binds") or []} | {
+        str(mount.get("Source")) for mount in host.get("Mounts") or []
+    }
 
 
 def _started(ctx: Context, before: Thing, *, changed: bool) -> ContainerStarted:

@@ -180,7 +180,7 @@ def hosts(value: Any) -> list[str]:
         case list():
             pairs = [_host_pair(text_of(item)) for item in value]
         case dict():
-            pairs = [(name, text_of(each)) for name, given in value.items() for each in _each(given)]
+            pairs = [(name.strip(), text_of(each)) for name, given in value.items() for each in _each(given)]
         case _:
             raise ValueError(_HOSTS)
     if len(pairs) > 100:
@@ -194,12 +194,12 @@ def _each(value: Any) -> list[Any]:
 
 def _host_pair(text: str) -> tuple[str, str]:
     name, _, address = text.partition("=" if "=" in text else ":")
-    return name, address
+    return name.strip(), address
 
 
 def _host_address(name: str, address: str) -> str:
     address = address.strip().removeprefix("[").removesuffix("]")
-    if not _NAME.fullmatch(name.strip()):
+    if not _NAME.fullmatch(name):
         raise ValueError(f"{name!r} is not a host name: {_HOSTS}")
     if address == "host-gateway":
         return address

@@ -4,7 +4,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from mcp_docker.errors import MountRefused
+from mcp_docker.errors import MountRefused, NotFound
 from mcp_docker.tool import Context, Demand, Power, Thing
 from mcp_docker.tools.containers.options import DEFAULT_CAPABILITIES, NO_NEW_PRIVILEGES
 
@@ -88,14 +88,30 @@ def volume_sources(ctx: Context, found: Mapping[str, Any]) -> Iterator[str]:
 
 
 def shared(ctx: Context, found: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """An inspected container, and those whose namespaces it shares, and so on."""
+    """An inspected container, and those whose namespaces it shares, and so on; one that is gone is empty."""
     known = [found]
     for container in known:
         for mode in namespaces(container.get("HostConfig") or {}):
             kind, _, name = mode.partition(":")
             if kind == "container" and len(known) < MOST_SHARED:
-                known.append(ctx.engine.docker.inspect_container(name))
+                known.append(seen(ctx, name) or {})
     return known
+
+
+def seen(ctx: Context, container_id: str) -> dict[str, Any] | None:
+    """The container as inspect shows it; None if there is none."""
+    from docker.errors import APIError
+
+    from mcp_docker.engine.errors import translate
+
+    try:
+        found: dict[str, Any] = ctx.engine.docker.inspect_container(container_id)
+    except APIError as error:
+        # podman answers 500 for one that goes just now
+        if isinstance(translate(error, ctx.engine), NotFound):
+            return None
+        raise
+    return found
 
 
 def volumes_named(ctx: Context, names: Collection[str]) -> list[dict[str, Any]]:

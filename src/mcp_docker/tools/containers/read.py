@@ -1,5 +1,6 @@
 """Containers: what there is."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -42,9 +43,12 @@ class ListContainers(Tool, tier=Tier.SAFE, page="containers"):
     limit: Annotated[int | None, Field(ge=1, le=10_000, description="Only the newest so many")] = None
 
     def run(self, ctx: Context) -> ContainerList:
-        # the client's own type for a missing limit is -1
-        found = ctx.engine.docker.containers(all=self.all, filters=self.filters, limit=self.limit or -1)
-        return ContainerList(containers=[_row(container) for container in found])
+        # given a limit, engines count stopped ones too; the client's own type for a missing one is -1
+        limit = self.limit if self.all and self.limit else -1
+        found = ctx.engine.docker.containers(all=self.all, filters=self.filters, limit=limit)
+        # Podman has no order of its own
+        rows = sorted(map(_row, found), key=lambda row: row.created, reverse=True)
+        return ContainerList(containers=rows[: self.limit])
 
 
 def _row(container: dict[str, Any]) -> ContainerRow:
@@ -53,7 +57,7 @@ def _row(container: dict[str, Any]) -> ContainerRow:
     networks = (container.get("NetworkSettings") or {}).get("Networks") or {}
     return ContainerRow(
         id=container["Id"][:12],
-        name=_name(container.get("Names")),
+        name=container_name(container),
         image=container.get("Image") or "",
         state=container.get("State") or "",
         status=status,
@@ -66,9 +70,10 @@ def _row(container: dict[str, Any]) -> ContainerRow:
     )
 
 
-def _name(names: list[str] | None) -> str:
-    """The container's own name: links add others that have a second slash."""
-    return next((name[1:] for name in names or [] if name.count("/") == 1), (names or [""])[0].lstrip("/"))
+def container_name(listed: Mapping[str, Any]) -> str:
+    """What a container of a listing is called: links add names that have a second slash. Without one, its short id."""
+    names = [str(name) for name in listed.get("Names") or [str(listed.get("Id") or "")[:12]]]
+    return next((name[1:] for name in names if name.count("/") == 1), names[0].lstrip("/"))
 
 
 def _health(status: str) -> str | None:

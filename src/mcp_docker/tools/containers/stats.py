@@ -8,6 +8,7 @@ from pydantic import Field
 from mcp_docker.engine import lookup
 from mcp_docker.errors import Conflict
 from mcp_docker.tool import Answer, Context, Fact, Tier, Tool
+from mcp_docker.tools.containers.read import container_name
 from mcp_docker.tools.fields import ContainerId
 
 ONE_SHOT_API = (1, 42)
@@ -55,7 +56,7 @@ class ContainerStats(Tool, tier=Tier.SAFE, page="stats", gone={"stream": "call a
 
         def measure(container: dict[str, Any]) -> Usage | None:
             nonlocal done
-            usage = _usage(ctx, container["Id"], (container.get("Names") or [""])[0])
+            usage = _usage(ctx, container["Id"], container_name(container))
             with lock:
                 done += 1
                 ctx.progress(done, len(running), f"measured {done} of {len(running)} containers")

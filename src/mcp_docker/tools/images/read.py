@@ -177,7 +177,8 @@ class ImageHistory(Tool, tier=Tier.SAFE):
     image: ImageRef
 
     def run(self, ctx: Context) -> History:
-        steps = ctx.engine.docker.history(self.image)  # type: ignore[no-untyped-call]  # the stubs don't annotate it
+        found = lookup.image(ctx.engine, self.image)
+        steps = ctx.engine.docker.history(found["Id"])  # type: ignore[no-untyped-call]  # the stubs don't annotate it
         return History(layers=[_layer(step) for step in steps])
 
 

@@ -13,9 +13,11 @@ from mcp_docker.engine import lookup
 from mcp_docker.engine.usage import bare, usage
 from mcp_docker.tool import Context, LossAnswer, Outlook, Thing, Tier, Tool
 from mcp_docker.tools import pruning
+from mcp_docker.tools.containers.read import container_name
 from mcp_docker.tools.fields import DryRun, ImageRef, PruneFilters, reference
 
 UP = frozenset({"running", "paused", "restarting"})
+TAGS_CHARACTERS = 150
 
 _ID = re.compile(r"sha256:.*|[0-9a-f]{64}")
 
@@ -310,9 +312,18 @@ def _is_named(image: Listed) -> bool:
 
 def _about(image: Listed, tags: Sequence[str]) -> str:
     if tags:
-        return f"tagged {', '.join(tags)}"
+        return f"tagged {_some(tags)}"
     origin = next((_repository(digest) for digest in image.get("RepoDigests") or []), "<none>")
     return "untagged" + ("" if origin == "<none>" else f", once of {origin}")
+
+
+def _some(tags: Sequence[str]) -> str:
+    """Tags as far as a question has room for them."""
+    shown = list(tags)
+    while len(text := ", ".join(shown)) > TAGS_CHARACTERS and len(shown) > 1:
+        shown.pop()
+    more = len(tags) - len(shown)
+    return text + (f" and {more} more tag{'s' if more > 1 else ''}" if more else "")
 
 
 def _tag(image: Listed, name: str, about: str) -> Thing:
@@ -327,7 +338,7 @@ def _labels(image: Listed) -> Mapping[str, str]:
 
 
 def _called(containers: Sequence[Listed]) -> str:
-    names = sorted(f"{pruning.container_name(each)} ({each['State']})" for each in containers)
+    names = sorted(f"{container_name(each)} ({each['State']})" for each in containers)
     return ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
 
 

@@ -13,7 +13,8 @@ from mcp_docker import errors
 from mcp_docker.engine import lookup
 from mcp_docker.tool import Answer, Context, Demand, LossAnswer, Outlook, Power, Thing, Tier, Tool
 from mcp_docker.tools import making
-from mcp_docker.tools.containers.lifecycle import seen, thing_of
+from mcp_docker.tools.containers.lifecycle import thing_of
+from mcp_docker.tools.containers.powers import seen
 from mcp_docker.tools.fields import ContainerId, DryRun, Labels, NetworkId, Options
 from mcp_docker.tools.networks.ipam import Ipam
 from mcp_docker.tools.networks.read import members

@@ -41,7 +41,10 @@ def _ipam(value: Any) -> Addresses:
         pools, parts = [parts] if parts else [], {}
     if parts or not isinstance(driver, str):
         raise ValueError(_IPAM)
-    return Addresses(driver, [_pool(pool) for pool in (pools if isinstance(pools, list) else [pools])[:16]])
+    pools = pools if isinstance(pools, list) else [pools]
+    if len(pools) > 16:
+        raise ValueError("at most 16 pools")
+    return Addresses(driver, [_pool(pool) for pool in pools])
 
 
 def _plain(value: Any) -> dict[str, Any]:

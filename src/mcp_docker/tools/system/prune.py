@@ -13,6 +13,7 @@ from mcp_docker import errors
 from mcp_docker.engine.usage import Usage, usage
 from mcp_docker.tool import Context, Fact, LossAnswer, Outlook, Thing, Tier, Tool
 from mcp_docker.tools import pruning, volumes
+from mcp_docker.tools.containers.read import container_name
 from mcp_docker.tools.fields import DryRun, PruneFilters
 from mcp_docker.tools.images import remove as images
 
@@ -168,7 +169,7 @@ def _networks(ctx: Context, staying: Sequence[Listed], filters: pruning.Filters)
         for name, end in ((container.get("NetworkSettings") or {}).get("Networks") or {}).items():
             # Podman writes the name for the id, and a container that never ran has none yet
             key = (end or {}).get("NetworkID") or name
-            configured.setdefault(key, []).append(f"{pruning.container_name(container)} ({container['State']})")
+            configured.setdefault(key, []).append(f"{container_name(container)} ({container['State']})")
             # to Podman, a stopped container counts
             if podman or container["State"] not in STOPPED:
                 busy.add(key)

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field
 
 import mcp_docker
 from mcp_docker import errors
 from mcp_docker.engine import clock
 from mcp_docker.tool import Answer, Context, Cut, Fact, Tier, Tool
-from mcp_docker.tools.fields import Filters, Moment
+from mcp_docker.tools.fields import Filters, WrittenMoment, moment
 
 CLOCK_SECONDS = 2.0
 """The engine tells the time in whole seconds: a smaller difference says nothing."""
@@ -135,27 +135,22 @@ class EventList(Answer):
 class Events(Tool, tier=Tier.SAFE, seconds=60):
     """Show what happened: starts, ends, pulls, removals. Docker Engine remembers its last 256 events."""
 
-    since: Annotated[
-        Moment, Field(validate_default=True, description="RFC 3339, unix seconds, or back from now: 15m, 2h")
-    ] = "1h"
-    until: Annotated[Moment | None, Field(description="The same; default now")] = None
+    since: Annotated[WrittenMoment, Field(description="RFC 3339, unix seconds, or back from now: 15m, 2h")] = "1h"
+    until: Annotated[WrittenMoment | None, Field(description="The same; default now")] = None
     filters: Annotated[
         Annotated[Filters, AfterValidator(_known)] | None,
         Field(description='Docker filters, e.g. {"type":"container","event":"die","container":"web"}'),
     ] = None
     limit: Annotated[int, Field(ge=1, le=2_000, description="Only the newest so many")] = 200
 
-    @model_validator(mode="after")
-    def _in_order(self) -> "Events":
-        if self.until is not None and float(self.since) > float(self.until):
-            raise ValueError("since is later than until")
-        return self
-
     def run(self, ctx: Context) -> EventList:
         now = _engine_time(ctx)
-        since, asked = float(self.since), float(self.until or now)
+        began = moment(self.since, now=now)
+        since, asked = float(began), now if self.until is None else float(moment(self.until, now=now))
         if since > now:
             raise errors.InvalidArguments("since lies in the future", "events are those that have happened.")
+        if since > asked:
+            raise errors.InvalidArguments("since is later than until", "give an earlier one, or leave until out.")
         # an engine waits for an end that is still to come
         until = min(asked, now)
         path, window = "/events", {"until": f"{until:.6f}"}
@@ -165,7 +160,7 @@ class Events(Tool, tier=Tier.SAFE, seconds=60):
         newest: deque[dict[str, Any]] = deque(maxlen=self.limit)
         total = 0
         with ctx.engine.get(
-            path, stream=True, since=self.since, filters=json.dumps(self.filters or {}), **window
+            path, stream=True, since=began, filters=json.dumps(self.filters or {}), **window
         ) as response:
             for event in _lines(response.iter_lines(chunk_size=1 << 16)):
                 if _when(event) <= until:
