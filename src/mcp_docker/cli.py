@@ -2,9 +2,11 @@
 
 import argparse
 import gc
+import io
 import os
 import signal
 import sys
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,12 +24,18 @@ if TYPE_CHECKING:
 
 EX_CONFIG = 78
 
+_reading = threading.Event()
+"""Set while a thread waits for a line of standard input."""
+
 
 def main() -> None:
     """Entry point of the `mcp-docker` command. Exit status 78 for settings that can't be honoured."""
     # what is imported now stays: looking for garbage meanwhile is a tenth of the start-up
     gc.disable()
     arguments = _parser().parse_args()
+    if arguments.command and isinstance(sys.stdout, io.TextIOWrapper):
+        # what is printed holds strangers' text, and not every terminal or file takes all characters
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         status = _run(arguments)
         sys.stdout.flush()
@@ -41,6 +49,10 @@ def main() -> None:
         # whoever read has enough (| head); the interpreter would complain about the pipe once more at its end
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = 0
+    if _reading.is_set():
+        # nobody has answered, and the interpreter would wait for the thread that still does
+        sys.stderr.flush()
+        os._exit(status)
     sys.exit(status)
 
 
@@ -186,8 +198,8 @@ def _call(pipeline: "Pipeline", kind: "Kind", name: str, text: str) -> int:
 
     try:
         arguments = json.loads(text)
-    except ValueError as error:
-        raise SystemExit(f"mcp-docker: the arguments are not JSON: {error}") from None
+    except (ValueError, RecursionError) as error:
+        raise SystemExit(f"mcp-docker: the arguments can't be read as JSON: {error}") from None
     if not isinstance(arguments, dict):
         raise SystemExit('mcp-docker: the arguments must be a JSON object, as {"all": true}')
 
@@ -210,7 +222,15 @@ async def _ask(question: "Question") -> "Reply":
     print(question.message, "Type yes to go on: ", sep="\n", end="", file=sys.stderr, flush=True)  # noqa: T201
     try:
         with anyio.fail_after(ANSWER_SECONDS):
-            answer = await run_sync(sys.stdin.readline, abandon_on_cancel=True)
+            answer = await run_sync(_line_of_input, abandon_on_cancel=True)
     except TimeoutError:
         raise unanswered() from None
     return Reply("accept" if answer.strip().lower() == "yes" else "decline")
+
+
+def _line_of_input() -> str:
+    _reading.set()
+    try:
+        return sys.stdin.readline()
+    finally:
+        _reading.clear()

@@ -6,7 +6,7 @@ from collections import Counter
 
 import anyio
 
-from mcp_docker import __version__
+from mcp_docker import __version__, redact
 from mcp_docker.caller import Caller, user
 from mcp_docker.engine import CallScope, NoEngine
 from mcp_docker.errors import Refused
@@ -94,7 +94,8 @@ def _real_call(pipeline: Pipeline) -> bool:
 
 
 def _line(title: str, text: str) -> None:
-    _say(f"{title:<12}{text}")
+    # an address may hold a password, and an engine says of itself what it likes; this is read by those who help, too
+    _say(f"{title:<12}{redact.told(' '.join(text.splitlines()), hide=True)}")
 
 
 def _say(text: str) -> None:

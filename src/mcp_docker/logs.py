@@ -1,5 +1,6 @@
 """The log: standard error only, since standard output belongs to the protocol."""
 
+import json
 import logging
 import sys
 
@@ -21,8 +22,12 @@ def set_up(settings: Settings) -> None:
     level = "DEBUG" if settings.mcp_debug_mode else settings.mcp_log_level
 
     def write(message: str) -> None:
-        # what is told of errors repeats what strangers wrote
-        sys.stderr.write(redact.told(message, hide=settings.safety_redact_secrets))
+        # what is told of errors repeats what strangers wrote; the quotes that end a secret are not those of JSON
+        if settings.mcp_json_logging:
+            text = redact.clean(json.loads(message), hide=settings.safety_redact_secrets)[1] + "\n"
+        else:
+            text = redact.told(message, hide=settings.safety_redact_secrets)
+        sys.stderr.write(text)
 
     logger.remove()
     logger.add(

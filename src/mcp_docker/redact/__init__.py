@@ -10,10 +10,12 @@ from mcp_docker.redact.secrets import hide as hide_values
 from mcp_docker.redact.secrets import hide_text
 
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[PX^_][^\x1b]*(?:\x1b\\)?|[@-Z\\-_])")
-# tag characters spell out text that only a model sees; a lone surrogate can't be sent
+# tag characters and variation selectors spell out text that only a model sees; a lone surrogate can't be sent;
+# all of Unicode's Default_Ignorable_Code_Point (DerivedCoreProperties.txt) is among these
 _UNSEEN = (
-    "\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff\ufff9-\ufffb"
-    "\U0001d173-\U0001d17a\U000e0000-\U000e007f"
+    "\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164"
+    "\ud800-\udfff\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d159\U0001d173-\U0001d17a"
+    "\U000e0000-\U000e0fff"
 )
 _CONTROLS = re.compile(f"[\x00-\x08\x0b-\x1f{_UNSEEN}]")
 _SUSPECT = re.compile(rf"\\u00[01]|\\[bfr]|[{_UNSEEN}]")

@@ -14,6 +14,7 @@ _END = r"(?=s?(?:_|\d|$))"
 _PASSWORD = re.compile(
     r"passw(?:or)?d(?!less|_?auth)|passphrase|passcode|passwort|pwd(?=_|\d|$)"
     r"|(?:^|_)(?:db|user|my|smtp|mail|root|admin|ftp|require|redis|mysql|http|ssh|pg|ldap|bind|key|store)?pass(?=_|\d|$)"
+    r"|[a-z\d]_pw\d*$"
 )
 _KEY_OF = (
     "access account admin aes api app auth client consumer cookie crypt crypto deploy encryption encrypt fernet hmac "
@@ -181,7 +182,7 @@ def hide_entries(line: str) -> str:
             continue
         begin, end = at, at
         if opening := _QUOTE.match(line, at):
-            if not match[2] and line[match.start(1) - 1 : match.start(1)] == opening[2]:
+            if not match[2] and _is_after(line, match.start(1), opening[1] + opening[2]):
                 continue  # the whole is quoted, and ends here
             begin, end, at_close = opening.end(), *_closing(line, opening)
             new = hidden(kind, line[begin:end])
@@ -202,6 +203,11 @@ def _is_no_value(line: str, at: int) -> bool:
     """A mask, a list or mapping, or code; told by its beginning, so that no text is read twice."""
     mask = _MASK.match(line, at)
     return bool((mask and _AFTER_MASK.match(line, mask.end())) or _OPENS.match(line, at) or _CODE.match(line, at))
+
+
+def _is_after(line: str, at: int, quote: str) -> bool:
+    """Whether this very quote stands there: with more backslashes, or fewer, it is one of another level."""
+    return line.endswith(quote, 0, at) and not line.endswith("\\" + quote, 0, at)
 
 
 def _closing(line: str, opening: re.Match[str]) -> tuple[int, int]:

@@ -21,10 +21,12 @@ _STEMS = {
     for words in map(
         str.split,
         (
-            "ss pass sessi|pwd|cr secret cred|ok token cookie|ey key eyj|auth|dsn|salt|sk psk sk_ sk-|rk_|ia akia asia|"
-            "gh ghp_ gho_ ghu_ ghs_ ghr_|at_ github_pat_ dckr_pat_ dckr_oat_ shpat_|"
-            "gl glpat- gldt- glrt- glcbt- glptt- glft- glimt- glagent- glsoat-|xox|xapp-|whsec|aiza|ya29.|gocspx|npm_|"
-            "pypi-|hf_|sg.|_v1_|:aa|hv hvs. hvb. hvr.|dapi|bearer|basic|identified|sig sig= signature|connection|hooks"
+            "ss pass sessi|pw|jwt|sid connect.sid connect_sid connect-sid connectsid|cr secret cred|ok token cookie|"
+            "ey key eyj|auth|dsn|salt|sk psk sk_ sk-|rk_|ia akia asia|gh ghp_ gho_ ghu_ ghs_ ghr_|"
+            "at_ github_pat_ dckr_pat_ dckr_oat_ shpat_|"
+            "gl glpat- gldt- glrt- glcbt- glptt- glft- glimt- glagent- glsoat-|xox|xapp-|whsec|aiza|ya29.|gocspx|"
+            "npm_|pypi-|hf_|sg.|_v1_|:aa|hv hvs. hvb. hvr.|dapi|bearer|basic|identified|sig sig= signature|"
+            "connection|hooks"
         ).split("|"),
     )
 }
@@ -41,6 +43,7 @@ _FEWER = [
 _ITEM = re.compile(r"([\w.\-]+)=(.*)", re.DOTALL)
 _TAKES_PAIR = frozenset(["-e", "--env", "--build-arg", "-l", "--label", "--set"])
 _COMMANDS = (("entrypoint", "command"), ("Entrypoint", "Cmd"), ("Path", "Args"))
+_REASONS = ("failed", "skipped")
 _INSTRUCTION = re.compile(r"(\b(?:ENV|ARG|LABEL)[ \t]{1,20}([A-Za-z_][\w.-]{0,100})[ \t]{1,20})(?!\[REDACTED\])(\S.*)")
 _ROUNDS = 5
 
@@ -108,6 +111,13 @@ def hide(data: Any, text: str) -> Any:
         return False
 
     found = _without(data, near)
+    if isinstance(data, dict):
+        # our words on objects that stayed: a name says what the object is, and nothing of the reason
+        found |= {
+            key: {name: _without(reason, near) for name, reason in data[key].items()}
+            for key in _REASONS
+            if isinstance(data.get(key), dict)
+        }
     return data if found == data else found
 
 
