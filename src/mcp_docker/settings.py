@@ -5,8 +5,9 @@ import ipaddress
 import itertools
 import json
 import os
+import posixpath
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Annotated, Any, Literal, Self
 
@@ -14,6 +15,7 @@ from dotenv import dotenv_values
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from mcp_docker.env_file import check
 from mcp_docker.errors import SettingsError
 
 
@@ -64,16 +66,41 @@ def _roots(values: tuple[str, ...]) -> tuple[str, ...]:
 def _networks(values: tuple[str, ...]) -> tuple[str, ...]:
     for value in values:
         try:
-            ipaddress.ip_network(value, strict=False)
+            ipaddress.ip_network(value)
         except ValueError:
             raise ValueError(f"{value!r} is no network: write 10.0.0.0/8, 192.168.1.7 or fd00::/8") from None
     return values
 
 
 def _not_everything(values: tuple[str, ...]) -> tuple[str, ...]:
-    if any(ipaddress.ip_network(value, strict=False).prefixlen == 0 for value in values):
+    found = [ipaddress.ip_network(value) for value in values]
+    # two halves are everything, too
+    four = ipaddress.collapse_addresses(one for one in found if isinstance(one, ipaddress.IPv4Network))
+    six = ipaddress.collapse_addresses(one for one in found if isinstance(one, ipaddress.IPv6Network))
+    if 0 in {*(one.prefixlen for one in four), *(one.prefixlen for one in six)}:
         raise ValueError("everything can't be trusted: anybody could then claim any address")
     return values
+
+
+def _capability(value: str) -> str:
+    name = re.sub("^(CAP_)+", "", value.upper())
+    if not re.fullmatch("[A-Z][A-Z_]+", name):
+        raise ValueError(f"{value!r} is no capability: write NET_ADMIN")
+    return name
+
+
+def _address(value: str) -> str:
+    if "%" not in value:
+        try:
+            return str(ipaddress.ip_address(value))
+        except ValueError:
+            pass
+    raise ValueError(f"{value!r} is no single address: write 192.168.1.7, fd00::7 or 0.0.0.0")
+
+
+def _as_asked(spelt: Callable[[str], str]) -> AfterValidator:
+    """Values in the one spelling of many that tools ask for: others would never match."""
+    return AfterValidator(lambda values: tuple(map(spelt, values)))
 
 
 Networks = Annotated[Names, AfterValidator(_networks)]
@@ -137,11 +164,15 @@ class Settings(BaseSettings):
         description="Bytes of one answer; what is cut is said, and how to get the rest",
     )
 
-    safety_publish_host_ip: Names = Field(
+    safety_publish_host_ip: Annotated[Names, _as_asked(_address)] = Field(
         (), description="Addresses of the host, besides loopback, on which containers may publish ports"
     )
-    safety_allowed_capabilities: Names = Field((), description="Capabilities that containers may add, as `NET_ADMIN`")
-    safety_allowed_devices: Names = Field((), description="Devices of the host that containers may use, as `/dev/dri`")
+    safety_allowed_capabilities: Annotated[Names, _as_asked(_capability)] = Field(
+        (), description="Capabilities that containers may add, as `NET_ADMIN`"
+    )
+    safety_allowed_devices: Annotated[Names, _as_asked(posixpath.normpath)] = Field(
+        (), description="Devices of the host that containers may use, as `/dev/dri`"
+    )
     safety_allowed_sysctls: Names = Field(
         (), description="Kernel parameters that containers may set, as `net.core.somaxconn`"
     )
@@ -319,14 +350,14 @@ def load(env_file: Path | None = None, **flags: Any) -> Settings:
     A variable that is set but blank counts as unset.
 
     Raises:
-        SettingsError: a value that does not parse, an unknown `SAFETY_` or `SECURITY_` variable, or a near miss of a
-            `DOCKER_` or `MCP_` one (those prefixes belong to others too); names that differ in nothing but their case.
+        SettingsError: a value or a line of the file that does not parse, an unknown `SAFETY_` or `SECURITY_` variable,
+            or a near miss of a `DOCKER_` or `MCP_` one (those prefixes belong to others too); names that differ in
+            nothing but their case.
     """
     present = dict(os.environ)
     problems = _twice(present)
     if env_file is not None:
-        if not env_file.is_file():
-            raise SettingsError([f"--env-file {env_file}: there is no such file"])
+        check(env_file, Settings.model_fields)
         written = {name: value or "" for name, value in dotenv_values(env_file).items()}
         problems += _twice(written)
         present = {**written, **present}

@@ -73,7 +73,7 @@ class Replies(requests.adapters.BaseAdapter):
 
     def send(self, request: requests.PreparedRequest, *_args: Any, **kwargs: Any) -> requests.Response:
         assert request.method == "GET"
-        path = re.sub(r"^/v1\.[0-9]+|(?<=/)c{12,64}(?=/)", "", urlsplit(request.url or "").path)
+        path = re.sub(r"^/v1\.[0-9]+|(?<=/)(c{12,64}|sha256:[0-9a-f]{64})(?=/)", "", urlsplit(request.url or "").path)
         path = re.sub(r"//", "/web/", path)
         response = requests.Response()
         response.url, response.request, response.status_code = request.url or "", request, 200

@@ -95,8 +95,16 @@ def _is_sane(settings: Settings) -> None:
         if not re.match(r"[A-Za-z]:[\\/]|\\\\", path):
             assert posixpath.isabs(path), root
             assert posixpath.normpath("/" + path.lstrip("/")) != "/", root
-    for network in settings.security_trusted_proxies:
-        assert ipaddress.ip_network(network, strict=False).num_addresses not in (2**32, 2**128)
+    trusted = [ipaddress.ip_network(network) for network in settings.security_trusted_proxies]
+    for version in (4, 6):
+        for whole in ipaddress.collapse_addresses([each for each in trusted if each.version == version]):  # type: ignore[type-var]
+            assert whole.prefixlen > 0, trusted
+    for address in settings.safety_publish_host_ip:
+        assert address == str(ipaddress.ip_address(address)), address
+    for name in settings.safety_allowed_capabilities:
+        assert name == name.upper().removeprefix("CAP_"), name
+    for device in settings.safety_allowed_devices:
+        assert device == posixpath.normpath(device), device
     assert not settings.security_oauth_enabled or (settings.security_oauth_issuer and settings.security_oauth_audience)
     assert 0 < settings.docker_timeout <= 86_400
     assert 0 < settings.safety_default_tool_timeout <= 86_400

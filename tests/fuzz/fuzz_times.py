@@ -14,7 +14,7 @@ with instrumented():
 
 MODULES = ("mcp_docker.tools.fields",)
 NOW = datetime(2026, 1, 31, 12, 0, 0, tzinfo=UTC)
-UNIX = re.compile(r"-?[0-9]{1,12}(\.[0-9]{1,9})?")
+UNIX = re.compile(r"[0-9]{1,12}(\.[0-9]{1,9})?")
 
 _RFC3339 = re.compile(
     r"([0-9]{4})-([0-9]{2})-([0-9]{2})[Tt ]([0-9]{2}):([0-9]{2}):([0-9]{2})(?:\.([0-9]{1,9}))?"
@@ -87,13 +87,10 @@ def check(text: str) -> None:
     assert UNIX.fullmatch(moment), moment
     with standing_still():
         assert fields.moment(text) == moment
-    sign, _, digits = moment.rpartition("-")
-    whole, _, fraction = digits.partition(".")
-    # the engine adds the fraction to the seconds, also where these are negative
-    value = (-int(whole) if moment.startswith("-") else int(whole)) + Fraction(int(fraction.ljust(9, "0") or 0), 10**9)
-    assert sign == ""
+    whole, _, fraction = moment.partition(".")
+    value = int(whole) + Fraction(int(fraction.ljust(9, "0")), 10**9)
     if (exact := rfc3339(bare)) is not None:
-        assert value == exact
+        assert value == max(exact, 0)
     elif (back := seconds(bare.removeprefix("-").removesuffix(" ago"))) is not None and back < 10**9:
         assert abs(value - (Fraction(NOW.timestamp()) - back)) < Fraction(1, 1_000)
 

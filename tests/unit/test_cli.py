@@ -1,9 +1,12 @@
 """The command line: serve is covered end to end; doctor, tools, call and the exit statuses are here."""
 
+import contextlib
+import io
 import json
 import logging
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -105,7 +108,84 @@ def test_a_refused_call_ends_with_1(command: Command, engine: FakeEngine) -> Non
     assert engine.requests
 
 
-@pytest.mark.parametrize("text", ["{", "[]"])
+def test_what_standard_output_can_not_write_is_spelled_out(
+    command: Command, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine.on("GET", "/containers/json", [{"Id": "a" * 64, "Names": ["/web"], "Status": "Up \u2713"}])
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="cp1252"))
+    assert command("call", "docker_list_containers")[0] == 0
+    assert rb"Up \u2713" in written.getvalue()
+
+
+def test_standard_output_may_be_replaced_by_what_has_no_encoding(command: Command) -> None:
+    with contextlib.redirect_stdout(io.StringIO()) as output:
+        assert command("tools")[0] == 0
+    assert "docker_version" in output.getvalue()
+
+
+ASKED = """
+import sys
+from mcp_docker import cli, confirm
+
+class Terminal:
+    def isatty(self):
+        return True
+
+    def readline(self):
+        print("waits", file=sys.stderr, flush=True)
+        return sys.__stdin__.readline()
+
+confirm.ANSWER_SECONDS = float(sys.argv.pop(1))
+sys.stdin = Terminal()
+cli.main()
+"""
+
+
+@pytest.mark.parametrize(("answer", "removed"), [(b"yes\n", 1), (b"y\n", 0), (b"", 0)])
+def test_only_yes_on_the_terminal_lets_a_loss_happen(engine: FakeEngine, answer: bytes, removed: int) -> None:
+    engine.on("GET", "/containers/json", [])
+    engine.on("GET", "/volumes", {"Volumes": [{"Name": "data", "Driver": "local"}]})
+    engine.on("GET", "/volumes/data", {"Name": "data", "Driver": "local"})
+    engine.on("DELETE", "/volumes/data", status=204)
+    arguments = ["600", "call", "docker_remove_volume", '{"volume_name": "data"}']
+    done = subprocess.run(
+        [sys.executable, "-c", ASKED, *arguments], input=answer, capture_output=True, timeout=120, check=False
+    )
+    assert done.returncode == 1 - removed
+    assert len(engine.sent("DELETE", "/volumes/data")) == removed
+
+
+@pytest.mark.parametrize(("seconds", "interrupted"), [("0.5", False), ("600", True)])
+def test_a_question_that_nobody_answers_holds_no_process(
+    engine: FakeEngine, tmp_path: Path, seconds: str, *, interrupted: bool
+) -> None:
+    engine.on("GET", "/containers/json", [])
+    engine.on("GET", "/volumes", {"Volumes": [{"Name": "data", "Driver": "local"}]})
+    engine.on("GET", "/volumes/data", {"Name": "data", "Driver": "local"})
+    with subprocess.Popen(
+        [sys.executable, "-c", ASKED, seconds, "call", "docker_remove_volume", '{"volume_name": "data"}'],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stderr is not None
+            assert any(line.endswith(b"waits\n") for line in process.stderr)
+            if interrupted:
+                process.send_signal(signal.SIGINT)
+            assert process.wait(60) == (130 if interrupted else 1)
+            answer = process.stdout.read().decode()
+        finally:
+            process.kill()
+    assert answer.startswith("" if interrupted else "REFUSED [CONFIRMATION_TIMED_OUT]")
+    assert engine.sent("DELETE", ".*") == []
+    last = json.loads((tmp_path / "audit.jsonl").read_text().splitlines()[-1])
+    assert (last["event"], last["tool"]) == ("outcome", "docker_remove_volume")
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"a":' + "[" * 100_000])
 def test_arguments_that_are_no_json_object_are_refused(command: Command, text: str) -> None:
     status, _, err = command("call", "docker_version", text)
     assert status == 1
@@ -133,6 +213,24 @@ def test_doctor_says_which_engine_was_found_and_by_which_rule(command: Command, 
     assert "Docker Engine 20.10.24 (linux/amd64)" in out
     assert f"{engine.address}, by DOCKER_HOST" in out
     assert "docker_list_containers: answered in " in out
+
+
+def test_doctor_tells_no_password_of_an_address(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "tcp://me:hunter2secret@127.0.0.1:1")
+    status, out, err = command("doctor")
+    assert status == 1
+    assert "127.0.0.1:1  (DOCKER_HOST): " in out
+    assert "hunter2" not in out + err
+
+
+def test_an_engine_can_not_write_lines_of_the_doctor_s(command: Command, engine: FakeEngine) -> None:
+    engine.version["Version"] = "28.0\x1b[2J\nto do       run this"
+    engine.on("GET", "/containers/json", {"message": "no\u2028to do       run that"}, status=500)
+    status, out, _ = command("doctor")
+    assert status == 1
+    assert "\x1b" not in out
+    assert "28.0 to do       run this (linux/amd64)" in out
+    assert [line for line in out.splitlines() if line.startswith("to do")] == []
 
 
 def test_doctor_says_where_it_looked_and_what_to_do(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -220,6 +318,24 @@ def test_the_log_tells_no_secrets_and_paints_nothing(
         assert "RuntimeError" in told
         assert "hunter2" not in told
         assert "\x1b" not in told
+
+
+@pytest.mark.parametrize("json_lines", ["true", "false"])
+@pytest.mark.parametrize(("secret", "shown"), [('"hunter2secretX9"', '"[REDACTED]"'), ('hunter2\\b"c', '[REDACTED]"c')])
+def test_quotes_in_what_is_logged_show_no_secret(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], json_lines: str, secret: str, shown: str
+) -> None:
+    monkeypatch.setenv("MCP_JSON_LOGGING", json_lines)
+    logs.set_up(load())
+    try:
+        raise RuntimeError(f"DB_PASSWORD={secret}")
+    except RuntimeError as error:
+        logger.opt(exception=error).error("DB_PASSWORD={}", secret)
+    told = capsys.readouterr().err
+    assert "DB_PASSWORD=" in told
+    assert "hunter2" not in told
+    if json_lines == "true":
+        assert json.loads(told)["record"]["message"] == f"DB_PASSWORD={shown}"
 
 
 def test_generated_files_are_written_and_stale_ones_named(

@@ -185,6 +185,36 @@ def test_a_name_can_not_forge_lines_of_the_question(docker: FakeEngine, run: Run
     assert "- network web - nothing else (4f1c2e000000): bridge" in person.questions[0].message.splitlines()
 
 
+def test_what_is_too_long_for_the_question_is_seen_to_be_cut(docker: FakeEngine, run: Run) -> None:
+    docker.on("GET", f"/networks/{ID}", {"Id": ID, "Name": "w" * 250, "Driver": "a " * 150})
+    person = Asked(Reply("decline"))
+    run(REMOVE, ask=person, network_id=ID)
+    assert f"- network {'w' * 200} […] (4f1c2e000000): {'a ' * 100}[…]" in person.questions[0].message.splitlines()
+
+
+def test_an_image_of_many_tags_is_asked_about_with_whole_names_and_how_many_more(engine: FakeEngine, run: Run) -> None:
+    tags = [f"registry.example.com/team/service-{number}:2026.11.{number}" for number in range(9)]
+    image = {"Id": f"sha256:{ID}", "RepoTags": tags, "RepoDigests": [], "ParentId": "", "Created": 1, "Size": 1}
+    engine.on("GET", "/images/json", [image])
+    engine.on("GET", "/containers/json", [])
+    engine.on("GET", "/system/df", {})
+    person = Asked(Reply("decline"))
+    run("docker_prune_images", ask=person, all=True)
+    name, about = ", ".join(tags[:4]), ", ".join(tags[:3])
+    line = f"- image {name}, […] (4f1c2e000000): tagged {about} and 6 more tags"
+    assert line in person.questions[0].message.splitlines()
+
+
+def test_the_audit_says_how_many_go_where_there_are_more_than_it_names(
+    engine: FakeEngine, run: Run, tmp_path: Path
+) -> None:
+    engine.on("GET", "/volumes", {"Volumes": [{"Name": f"{number:064}", "Driver": "local"} for number in range(201)]})
+    engine.on("GET", "/system/df", {})
+    run("docker_prune_volumes")
+    intent = json.loads((tmp_path / "audit.jsonl").read_text().splitlines()[0])
+    assert (intent["event"], len(intent["objects"]), intent["count"]) == ("intent", 200, 201)
+
+
 def test_the_audit_says_who_agreed(docker: FakeEngine, run: Run, tmp_path: Path) -> None:
     assert docker
     run(REMOVE, ask=Asked(accepted()), network_id="web")
@@ -200,3 +230,4 @@ def test_the_audit_says_who_agreed(docker: FakeEngine, run: Run, tmp_path: Path)
         ("outcome", "done", "operator", None),
     ]
     assert lines[0]["objects"] == [{"kind": "network", "id": ID, "name": "web"}]
+    assert "count" not in lines[0]

@@ -64,6 +64,13 @@ def test_what_is_asked_for_is_sent_with_a_mark_in_the_environment(web: FakeEngin
         (["sh", "-c", "a | b"], ["sh", "-c", "a | b"], False),
         ("echo a | cat", ["echo", "a", "|", "cat"], True),
         ("echo $HOME", ["echo", "$HOME"], True),
+        ("echo 'it is' \"$HOME\"", ["echo", "it is", "$HOME"], True),
+        ('echo "it\'s" `id`', ["echo", "it's", "`id`"], True),
+        ("./run.sh > log", ["./run.sh", ">", "log"], True),
+        ("sh -c 'ls /etc | head -3'", ["sh", "-c", "ls /etc | head -3"], False),
+        ('/bin/bash -lc "echo $HOME"', ["/bin/bash", "-lc", "echo $HOME"], False),
+        ("grep 'a|b' \"c(d)|e\" f\\*", ["grep", "a|b", "c(d)|e", "f*"], False),
+        ('echo "a\\"$b"', ["echo", 'a"$b'], True),
     ],
 )
 def test_a_string_is_split_without_a_shell_and_says_so_where_it_matters(
@@ -78,6 +85,19 @@ def test_a_program_that_is_missing_is_explained(web: FakeEngine, run: Run) -> No
     web.on("GET", f"/exec/{EXEC}/json", {"ExitCode": 127})
     result = run("docker_exec_command", container_id="web", command=["nosuch"])
     assert "does not exist in the container" in result.text.splitlines()[0]
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [({"ExitCode": 127}, "does not exist in the container"), ({"ExitCode": None, "Running": True}, "It still runs")],
+)
+def test_that_no_shell_was_involved_does_not_hide_how_the_command_ended(
+    web: FakeEngine, run: Run, answer: dict[str, object], said: str
+) -> None:
+    web.on("GET", f"/exec/{EXEC}/json", answer)
+    hint = data_of(run("docker_exec_command", container_id="web", command="cd /srv && ls"))["hint"]
+    assert said in hint
+    assert "No shell was involved" in hint
 
 
 def test_privileged_is_refused_before_the_engine_is_asked(engine: FakeEngine, run: Run) -> None:

@@ -215,7 +215,7 @@ def test_a_change_that_tripped_over_the_answer_may_have_happened(engine: FakeEng
 def test_each_container_may_be_without_a_name(engine: FakeEngine, run: Run) -> None:
     engine.on("GET", "/containers/json", [{"Id": ID, "Names": None}])
     engine.on("GET", f"/containers/{ID}/stats", {"read": "2026-01-01T00:00:00Z"})
-    assert data_of(run("docker_container_stats"))["containers"][0]["name"] == ""
+    assert data_of(run("docker_container_stats"))["containers"][0]["name"] == ID[:12]
 
 
 @pytest.mark.parametrize(

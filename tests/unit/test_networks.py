@@ -159,6 +159,7 @@ def test_ipam_may_be_a_subnet_alone_or_have_every_part(engine: FakeEngine, run: 
         ({"subnet": "10.9.0.0/24", "mask": 24}, "write {"),
         ({"Config": [POOL], "Options": {"parent": "eth0"}}, "write {"),
         (["10.9.0.0/24"], "write {"),
+        ([{"subnet": f"10.9.{number}.0/24"} for number in range(17)], "at most 16 pools"),
         (5, "write {"),
         ({"subnet": "fd00:9::/64"}, "enable_ipv6=true"),
     ],

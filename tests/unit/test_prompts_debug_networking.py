@@ -200,6 +200,17 @@ def test_null_fields_are_no_trouble(ask: Ask) -> None:
             "web uses the network of owner, which was started again later",
         ),
         (container("owner", IN_ONE), None, "web uses the network of owner: addresses"),
+        # the text is later, the time is not, and the other way round
+        (
+            container("owner", IN_ONE, RUNNING | {"StartedAt": "2026-01-01T01:59:00+02:00"}),
+            None,
+            "web uses the network of owner: addresses",
+        ),
+        (
+            container("owner", IN_ONE, RUNNING | {"StartedAt": "2025-12-31T23:30:00.5-01:00"}),
+            None,
+            "web uses the network of owner, which was started again later",
+        ),
         (container("owner", {}, host=HOST), None, "web has the host's own network"),
         (container("owner", {}, host=OF_OWNER), None, "web is connected to no network"),
         (container("owner", IN_ONE, RUNNING | {"StartedAt": "2026-01-02T00:00:00Z"}), DOWN, "web does not run"),

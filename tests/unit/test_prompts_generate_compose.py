@@ -490,6 +490,16 @@ def test_volumes_without_a_name_are_held_on_to(web: FakeEngine, run: Run) -> Non
     assert "Volumes without a name: 2" in result.text
 
 
+def test_a_volume_without_a_name_does_not_take_the_key_of_one_that_has_it(web: FakeEngine, run: Run) -> None:
+    mounts = [
+        {"Type": "volume", "Name": VOLUME_ID, "Destination": "/app/data", "RW": True},
+        {"Type": "volume", "Name": "data", "Destination": "/var/lib/x", "RW": True},
+    ]
+    read = file(answer(web, run, inspect(Mounts=mounts)))
+    assert read["services"]["web"]["volumes"] == ["data-2:/app/data", "data:/var/lib/x"]
+    assert read["volumes"] == {"data": {"external": True}, "data-2": {"name": VOLUME_ID, "external": True}}
+
+
 def test_volumes_that_go_with_the_container_are_not(web: FakeEngine, run: Run) -> None:
     web.on("GET", "/images/.*/json", image({"Volumes": {"/image": {}}}))
     mounts = [

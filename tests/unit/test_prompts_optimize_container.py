@@ -147,7 +147,7 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
         "a busy quota",
         {"host": {"NanoCpus": 0, "CpuQuota": 50_000, "CpuPeriod": 0}},
         {"cpu": 49},
-        "It uses 0.49 of the 0.5 CPUs that it may use. If that lasts: cpus: 1.",
+        "It uses 0.49 of the 0.5 CPUs that it may use. If that lasts: cpu_quota: 100000.",
     ),
     (
         "no CPU limit",
@@ -368,6 +368,41 @@ def test_what_the_engine_does_not_say_of_itself_is_left_out(web: FakeEngine, run
 def test_a_cpu_limit_that_would_limit_nothing_is_not_advised(web: FakeEngine, run: Run) -> None:
     web.on("GET", "/containers/.*/stats", sample(cpu=390))
     assert faults(answer(web, run, inspect(host={"NanoCpus": 0}))) == []
+
+
+@pytest.mark.parametrize(
+    ("host", "setting", "flag"),
+    [
+        ({"NanoCpus": 3_000_000_000}, "cpus: 4", "--cpus 4"),
+        ({"NanoCpus": 0, "CpuQuota": 50_000, "CpuPeriod": 0}, "cpu_quota: 100000", "--cpu-quota 100000"),
+        ({"NanoCpus": 0, "CpuQuota": 150_000, "CpuPeriod": 50_000}, "cpu_quota: 200000", "--cpu-quota 200000"),
+        ({"NanoCpus": 500_000_000, "CpuQuota": 50_000, "CpuPeriod": 100_000}, "cpus: 1", "--cpus 1"),
+    ],
+)
+def test_a_higher_cpu_limit_is_one_that_the_engine_takes(
+    web: FakeEngine, run: Run, host: dict[str, Any], setting: str, flag: str
+) -> None:
+    web.on("GET", "/containers/.*/stats", sample(periods=100, throttled=50))
+    result = answer(web, run, inspect(host=host))
+    (fault,) = faults(result)
+    assert fault.endswith(f" Where latency matters: {setting}.")
+    assert f"`docker update {flag} web`" in result.text
+
+
+def test_a_cpu_limit_of_all_that_the_host_has_is_not_to_be_raised(web: FakeEngine, run: Run) -> None:
+    web.on("GET", "/containers/.*/stats", sample(cpu=390))
+    result = answer(web, run, inspect(host={"NanoCpus": 4_000_000_000}))
+    assert faults(result) == [
+        "It uses 3.90 of the 4 CPUs that it may use. If that lasts, it needs a larger host: this one has 4 CPUs in all."
+    ]
+    assert "docker update" not in result.text
+
+
+def test_a_first_cpu_limit_is_a_quota_where_a_period_is_set(web: FakeEngine, run: Run) -> None:
+    web.on("GET", "/containers/.*/stats", sample(cpu=50))
+    result = answer(web, run, inspect(host={"NanoCpus": 0, "CpuPeriod": 50_000}))
+    assert faults(result)[0].endswith("Where others need them: cpu_quota: 75000.")
+    assert "`docker update --cpu-quota 75000 web`" in result.text
 
 
 @pytest.mark.parametrize("status", [404, 409, 500, 501])

@@ -160,7 +160,7 @@ def test_a_sample_of_a_container_that_ends_is_none(engine: FakeEngine, run: Run)
 def test_an_engine_that_refuses_us_is_an_error(engine: FakeEngine, run: Run) -> None:
     serve(engine)
     engine.on("GET", f"/containers/{ID}/logs", {"message": "no"}, status=403)
-    assert code_of(run("troubleshoot_container", kind=Kind.PROMPT, container_id="web")) == "CONFLICT"
+    assert code_of(run("troubleshoot_container", kind=Kind.PROMPT, container_id="web")) == "ENGINE_ERROR"
 
 
 def test_a_container_that_is_not_there_is_not_found(engine: FakeEngine, run: Run) -> None:
@@ -211,6 +211,37 @@ def test_a_folder_of_the_host_that_is_gone_is_seen_from_the_host_alone(
     data = plan(run, caller=AT_HAND)
     assert data["shown"][0].startswith("It was created, but never started")
     assert f"mount: bind {tmp_path} -> /b (ro)" in text_of(data, "Mounts")
+
+
+@pytest.mark.parametrize(
+    ("error", "gone"),
+    [
+        (PermissionError(13, "Permission denied"), False),
+        (ValueError("embedded null byte"), False),
+        (NotADirectoryError(20, "Not a directory"), True),
+    ],
+)
+def test_a_folder_of_the_host_that_may_not_be_looked_at_is_not_said_to_be_gone(
+    engine: FakeEngine, run: Run, monkeypatch: pytest.MonkeyPatch, error: Exception, gone: bool
+) -> None:
+    looked_at = Path.stat
+
+    def stat(path: Path, **more: Any) -> Any:
+        if path == Path("/elsewhere/data"):
+            raise error
+        return looked_at(path, **more)
+
+    monkeypatch.setattr(Path, "stat", stat)
+    monkeypatch.setattr(own, "is_here", lambda _: True)
+    mounts = [{"Type": "bind", "Source": "/elsewhere/data", "Destination": "/d"}]
+    serve(engine, ALL | {"State": {"Status": "created"}, "Mounts": mounts})
+    assert ("does not exist on the host" in plan(run, caller=AT_HAND)["shown"][0]) is gone
+
+
+def test_an_empty_word_of_a_command_is_none_of_its_options(engine: FakeEngine, run: Run) -> None:
+    config = {"Entrypoint": ["bash"], "Cmd": ["-s", ""]}
+    serve(engine, ALL | {"State": EXITED | {"ExitCode": 0}, "Config": config})
+    assert plan(run)["shown"][0].startswith("It ended without an error: exit code 0")
 
 
 def test_everything_worth_knowing_is_in_the_facts(engine: FakeEngine, run: Run) -> None:

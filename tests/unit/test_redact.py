@@ -31,11 +31,27 @@ JSON = st.recursive(
         ("bell\x07 null\x00 c1\x9b31m del\x7f", "bell null c131m del"),
         ("kept\n\tkept\r\nkept", "kept\n\tkept\nkept"),
         ("naïve 漢字 🐳", "naïve 漢字 🐳"),
+        ("한국어 ខ្មែរ ❤\ufe0f", "한국어 ខ្មែរ ❤"),
     ],
 )
 def test_what_paints_or_turns_the_text_is_taken_out(text: str, clean: str) -> None:
     assert redact.told(text, hide=False) == clean
     assert redact.clean([text, {text: text}], hide=False)[0] == [clean, {clean: clean}]
+
+
+# Default_Ignorable_Code_Point in Unicode's DerivedCoreProperties.txt
+IGNORABLE = (
+    "AD 34F 61C 115F-1160 17B4-17B5 180B-180F 200B-200F 202A-202E 2060-206F 3164 FE00-FE0F FEFF FFA0 FFF0-FFF8 "
+    "1BCA0-1BCA3 1D173-1D17A E0000-E0FFF"
+)
+
+
+@pytest.mark.parametrize("span", IGNORABLE.split())
+def test_characters_that_unicode_lets_go_unseen_are_taken_out(span: str) -> None:
+    first, _, last = span.partition("-")
+    unseen = "".join(map(chr, range(int(first, 16), int(last or first, 16) + 1)))
+    assert redact.told(f"a{unseen}b", hide=False) == "ab"
+    assert redact.clean([f"pass{unseen}word=hunter2hunter"], hide=True)[0] == ["password=[REDACTED]"]
 
 
 @given(JSON)

@@ -1,6 +1,7 @@
 """Secrets: what is hidden, what is never, and that neither long nor strange input is slow."""
 
 import json
+import re
 import statistics
 import time
 import tomllib
@@ -12,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mcp_docker.redact import compact
+from mcp_docker.redact.secret_names import _NAMED
 from mcp_docker.redact.secrets import PLACEHOLDER, hide, hide_text
 
 CORPUS = Path(__file__).parent / "corpus"
@@ -105,6 +107,55 @@ def test_a_secret_planted_in_an_answer_is_gone(case: Case) -> None:
     assert same_form(data, found)
     assert compact(data) == before
     assert hidden(found) is found
+
+
+NAMES = (
+    "password PASSPHRASE passcode passwort my_pwd DB_PASS LDAP_BIND_PW db_pw2 userPw my_secret token credential creds "
+    "cookie JWT SUPABASE_JWT api_key X_SALT psk masterauth registry_auth amz_signature phpsessid JSESSIONID "
+    "connect.sid CONNECT_SID connect-sid connectSid sig proxy_auth authorization dsn connection_string basic_auth_users"
+).split()
+
+
+def alternatives(pattern: str) -> list[str]:
+    """What a pattern has between its outermost bars."""
+    found, depth = [""], 0
+    for character in pattern:
+        depth += {"(": 1, ")": -1}.get(character, 0)
+        if character == "|" and not depth:
+            found.append("")
+        else:
+            found[-1] += character
+    return found
+
+
+def test_every_word_that_names_a_secret_has_an_example_here() -> None:
+    names = [name.lower().replace(".", "_") for name in NAMES]
+    assert [each for each in alternatives(_NAMED.pattern) if not any(re.search(each, name) for name in names)] == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_name_needs_no_other_sign_of_a_secret_beside_it(name: str) -> None:
+    line = f"{name}=app:hunter2Xq9@db"
+    assert "hunter2" not in hide_text(line)
+    assert "hunter2" not in hidden({"environment": ["PORT=80", line]})["environment"][1]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (r'{"msg":"DB_PASSWORD=\"hunter2\""}', r'{"msg":"DB_PASSWORD=\"[REDACTED]\""}'),
+        (r'{"body":"password=\"hunter2\"&u=1"}', r'{"body":"password=\"[REDACTED]\"&u=1"}'),
+        (r'{"msg":"password: \"hunter2\""}', r'{"msg":"password: \"[REDACTED]\""}'),
+        (r"\"DB_PASSWORD=\\\"hunter2\\\"\"", r"\"DB_PASSWORD=\\\"[REDACTED]\\\"\""),
+        (r'"x \"password=\" token=abc123"', r'"x \"password=\" token=[REDACTED]"'),
+        (r'\"password="hunter2"', r'\"password="[REDACTED]"'),
+        (r'"password=" is asked', r'"password=" is asked'),
+    ],
+)
+def test_a_quote_belongs_to_the_value_unless_it_closes_the_one_before_the_name(text: str, expected: str) -> None:
+    assert hide_text(text) == expected
+    rows = {"lines": [{"stream": "stdout", "text": text}]}
+    assert hidden(rows)["lines"][0]["text"] == expected
 
 
 def test_numbers_and_truth_values_stay_under_any_name() -> None:

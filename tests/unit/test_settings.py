@@ -127,6 +127,43 @@ def test_all_problems_are_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(problems()) == 3
 
 
+@pytest.mark.parametrize(
+    ("name", "written", "meant"),
+    [
+        ("SAFETY_ALLOWED_CAPABILITIES", "CAP_NET_ADMIN,sys_time,cap_kill", ("NET_ADMIN", "SYS_TIME", "KILL")),
+        ("SAFETY_PUBLISH_HOST_IP", "FD00::1,0:0:0:0:0:0:0:0,10.0.0.2", ("fd00::1", "::", "10.0.0.2")),
+        (
+            "SAFETY_ALLOWED_DEVICES",
+            "/dev/dri/,/dev//fuse,vendor.com/gpu=all",
+            ("/dev/dri", "/dev/fuse", "vendor.com/gpu=all"),
+        ),
+    ],
+)
+def test_what_is_allowed_is_kept_in_the_spelling_that_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch, name: str, written: str, meant: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv(name, written)
+    assert getattr(load(), name.lower()) == meant
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("SAFETY_ALLOWED_CAPABILITIES", "NET ADMIN", "'NET ADMIN' is no capability: write NET_ADMIN"),
+        ("SAFETY_ALLOWED_CAPABILITIES", "CAP_", "'CAP_' is no capability: write NET_ADMIN"),
+        ("SAFETY_PUBLISH_HOST_IP", "192.168.1.0/24", "'192.168.1.0/24' is no single address: write 192.168.1.7,"),
+        ("SAFETY_PUBLISH_HOST_IP", "10.0.0.2,eth0", "'eth0' is no single address: write 192.168.1.7,"),
+        ("SAFETY_PUBLISH_HOST_IP", "fe80::1%eth0", "'fe80::1%eth0' is no single address: write 192.168.1.7,"),
+    ],
+)
+def test_what_could_never_be_asked_for_stops_the_start(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, said: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    (problem,) = problems()
+    assert problem.startswith(f"{name}: {said}")
+
+
 @pytest.mark.parametrize("root", ["/", "//", "/srv/..", "srv", "./srv", "engine:/", "engine:/srv/../etc", "C:\\"])
 @pytest.mark.parametrize("name", ["SAFETY_VOLUME_MOUNT_ALLOWLIST", "SAFETY_ALLOWED_BUILD_ROOTS"])
 def test_a_root_that_is_everything_or_nowhere_stops_the_start(
@@ -162,6 +199,58 @@ def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
     assert "there is no such file" in problem
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "SAFETY_ALLOW_MODERATE_OPERATIONS: s3cret",
+        "SAFETY_ALLOW_MODERATE_OPERATIONS",
+        "export mcp_log_level",
+        "set SAFETY_ALLOW_MODERATE_OPERATIONS=s3cret",
+        "$env:SAFETY_ALLOW_MODERATE_OPERATIONS='s3cret'",
+        "- SAFETY_ALLOW_MODERATE_OPERATIONS=s3cret",
+        '"SAFETY_ALLOW_MODERATE_OPERATIONS"=s3cret',
+        "\u200bSAFETY_ALLOW_MODERATE_OPERATIONS=s3cret",
+        "S\0A\0F\0E\0T\0Y\0=\0s3cret",
+        "SAFETY_DENIED_TOOLS='s3cret",
+    ],
+)
+def test_a_line_of_the_file_that_sets_nothing_stops_the_start_by_its_number_and_is_not_shown(
+    tmp_path: Path, line: str
+) -> None:
+    file = tmp_path / "settings"
+    file.write_text(f"MCP_SERVER_NAME=mine\n# the next\n\n \n{line}\nSAFETY_DENIED_TOOLS=a\n", encoding="utf-8")
+    assert problems(env_file=file) == [f"--env-file {file}: line 5 sets nothing; write NAME=value"]
+
+
+def test_lines_that_a_shell_would_take_are_read_and_those_of_others_pass(tmp_path: Path) -> None:
+    file = tmp_path / "settings"
+    file.write_bytes(
+        b"\xef\xbb\xbfSAFETY_DENIED_TOOLS=a\r\n\r\nexport MCP_SERVER_NAME='my server' # mine\r\n"
+        b"OTHERS\r\nfoo.bar=1\r\nKEY='two\r\nlines'\r\nSAFETY_ALLOWED_TOOLS=\r\n"
+    )
+    settings = load(file)
+    assert settings.safety_denied_tools == ("a",)
+    assert settings.mcp_server_name == "my server"
+    assert settings.safety_allowed_tools is None
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-16"])
+def test_a_file_that_is_not_utf_8_is_refused(tmp_path: Path, encoding: str) -> None:
+    file = tmp_path / "settings"
+    file.write_text("# café\nSAFETY_ALLOW_MODERATE_OPERATIONS=false\n", encoding=encoding)
+    assert problems(env_file=file) == [f"--env-file {file}: it is not UTF-8; save it as UTF-8"]
+
+
+def test_a_file_that_may_not_be_read_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object, **__: object) -> str:
+        raise PermissionError(13, "Permission denied")
+
+    file = tmp_path / "settings"
+    file.touch()
+    monkeypatch.setattr(Path, "read_text", refused)
+    assert problems(env_file=file) == [f"--env-file {file}: it can't be read (PermissionError)"]
+
+
 def test_nothing_in_the_working_directory_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("SAFETY_ALLOW_DESTRUCTIVE_OPERATIONS=true\n")
     monkeypatch.chdir(tmp_path)
@@ -173,6 +262,9 @@ def test_nothing_in_the_working_directory_is_read(monkeypatch: pytest.MonkeyPatc
     [
         ({"SECURITY_TRUSTED_PROXIES": "0.0.0.0/0"}, "everything can't be trusted"),
         ({"SECURITY_TRUSTED_PROXIES": "10.0.0.0/8,::/0"}, "everything can't be trusted"),
+        ({"SECURITY_TRUSTED_PROXIES": "0.0.0.0/1,fd00::/8,128.0.0.0/1"}, "everything can't be trusted"),
+        ({"SECURITY_TRUSTED_PROXIES": "::/1,8000::/1"}, "everything can't be trusted"),
+        ({"SECURITY_TRUSTED_PROXIES": "10.0.0.1/8"}, "'10.0.0.1/8' is no network: write 10.0.0.0/8"),
         ({"SECURITY_ALLOWED_CLIENT_IPS": "10.0.0"}, "is no network"),
         ({"SECURITY_OAUTH_ENABLED": "true"}, "needs SECURITY_OAUTH_ISSUER and SECURITY_OAUTH_AUDIENCE"),
         (

@@ -149,10 +149,12 @@ def test_a_filter_that_engines_would_ignore_is_refused(engine: FakeEngine, run: 
     assert engine.requests == []
 
 
-def test_an_end_before_the_beginning_is_refused(run: Run) -> None:
+def test_an_end_before_the_beginning_is_refused(engine: FakeEngine, run: Run) -> None:
+    emits(engine)
     result = run("docker_events", since="5m", until="1h")
     assert code_of(result) == "INVALID_ARGUMENTS"
     assert "since is later than until" in result.text
+    assert engine.sent("GET", "/events") == []
 
 
 def test_a_beginning_in_the_future_is_refused(engine: FakeEngine, run: Run) -> None:
@@ -179,6 +181,28 @@ def test_an_engine_whose_clock_is_behind_is_not_waited_for(
     run("docker_events")
     (request,) = engine.sent("GET", "/events")
     assert float(request.query["until"]) == pytest.approx(PAST.timestamp(), abs=1)
+
+
+def test_a_duration_counts_back_from_the_engine_s_time(
+    engine: FakeEngine, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    behind = datetime.fromtimestamp(int(time.time()) - 5_400, UTC)
+    monkeypatch.setattr(
+        "tests.unit.conftest.BaseHTTPRequestHandler.date_time_string", lambda *_: format_datetime(behind, usegmt=True)
+    )
+    emits(engine)
+    data_of(run("docker_events"))
+    data_of(run("docker_events", since="15m", until="5m"))
+    data_of(run("docker_events", since=behind.isoformat(), until="0s"))
+    asked = [(float(each.query["since"]), float(each.query["until"])) for each in engine.sent("GET", "/events")]
+    now = behind.timestamp()
+    assert asked == [(now - 3_600, now), (now - 900, now - 300), (now, now)]
+
+
+def test_a_time_before_1970_is_the_beginning(engine: FakeEngine, run: Run) -> None:
+    emits(engine)
+    for since in ("0001-01-01T00:00:00+01:00", "1969-12-31T23:59:59.5Z", "99999d", f"{'9' * 400}d"):
+        assert data_of(run("docker_events", since=since))["since"] == "1970-01-01T00:00:00.000Z"
 
 
 @pytest.mark.parametrize("limit", [0, 2_001])

@@ -366,6 +366,15 @@ def test_a_volume_that_can_not_be_removed_does_not_hide_those_that_were(engine: 
     assert answer["failed"]["ef" * 32].startswith("[NOT_FOUND]")
 
 
+def test_why_a_volume_stayed_is_told_whatever_its_name_is(engine: FakeEngine, run: Run) -> None:
+    prunes(engine, volume("app-secret"), volume("db-password"))
+    engine.on("DELETE", "/volumes/app-secret", {"message": "remove: volume is in use"}, 409)
+    engine.on("DELETE", "/volumes/db-password", {"message": "mount of tcp://me:hunter2@nas/x is busy"}, 500)
+    failed = data_of(run("docker_prune_volumes", all=True))["failed"]
+    assert failed["app-secret"].startswith("[IN_USE] remove: volume is in use;")
+    assert "tcp://me:[REDACTED]@nas/x is busy" in failed["db-password"]
+
+
 def test_a_prune_leaves_a_volume_that_was_made_meanwhile(engine: FakeEngine, run: Run) -> None:
     prunes(engine, volume("data"))
     engine.on("GET", "/volumes/data", volume("data") | {"CreatedAt": "2026-02-02T00:00:00Z"})

@@ -21,6 +21,7 @@ from mcp_docker.prompts.cis.isolation import ISOLATION
 from mcp_docker.prompts.cis.runtime import RUNTIME
 from mcp_docker.prompts.network import name_of, unless_gone
 from mcp_docker.tool import Context
+from mcp_docker.tools.containers.read import container_name
 from mcp_docker.tools.fields import ContainerId, reference
 
 MOST_CONTAINERS = 100
@@ -93,7 +94,7 @@ def _everything(ctx: Context) -> tuple[list[dict[str, Any]], list[str]]:
         return found
 
     found = [each for each in ctx.gather(read, chosen) if each is not None]
-    return found, [str((row.get("Names") or [row["Id"][:12]])[0]).lstrip("/") for row in rest]
+    return found, [container_name(row) for row in rest]
 
 
 def _daemon(ctx: Context) -> Daemon:

@@ -135,7 +135,18 @@ def _mounts(ctx: Context, found: dict[str, Any]) -> Gathered:
     if not ctx.at_hand or (found.get("State") or {}).get("Running") or not own.is_here(ctx.engine):
         return {}
     sources = [str(mount.get("Source") or "") for mount in found.get("Mounts") or [] if mount.get("Type") == "bind"]
-    return {"missing": sum(not Path(source).exists() for source in sources if source.startswith("/"))}
+    return {"missing": sum(_is_gone(source) for source in sources if source.startswith("/"))}
+
+
+def _is_gone(path: str) -> bool:
+    """Whether there is nothing at a path. What this user may not look at may be there."""
+    try:
+        Path(path).stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except (OSError, ValueError):
+        return False
+    return False
 
 
 def _unless_gone(ctx: Context, ask: Callable[[], Any]) -> Any:

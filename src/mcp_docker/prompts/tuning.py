@@ -181,8 +181,7 @@ def _cpu(seen: Seen) -> Verdict | None:
     limit = seen.cpus
     used = seen.usage.cpu_percent / 100 if seen.usage and seen.usage.cpu_percent is not None else None
     if not limit:
-        return None if used is None else _no_cpu_limit(used, seen.info.get("NCPU") or 0)
-    more = math.ceil(limit * 2 * 4) / 4
+        return None if used is None else _no_cpu_limit(seen, used)
     if seen.throttled is not None and seen.throttled >= THROTTLED:
         why = (
             f"The CPU limit of {limit:g} holds it back: it had to wait in {seen.throttled:.0%} of the periods since it "
@@ -192,17 +191,34 @@ def _cpu(seen: Seen) -> Verdict | None:
         why = f"It uses {used:.2f} of the {limit:g} CPUs that it may use. If that lasts"
     else:
         return Verdict(well=f"CPU limit ({limit:g})")
-    return Verdict(fault=f"{why}: cpus: {more:g}.", update=f"--cpus {more:g}", urgent=True)
+    more, whole = math.ceil(limit * 2 * 4) / 4, seen.info.get("NCPU") or 0
+    if whole and limit >= whole:
+        return Verdict(fault=f"{why}, it needs a larger host: this one has {whole} CPUs in all.", urgent=True)
+    # the engine refuses more than the host has
+    setting, flag = _cpus(seen, min(more, whole or more))
+    return Verdict(fault=f"{why}: {setting}.", update=flag, urgent=True)
 
 
-def _no_cpu_limit(used: float, whole: int) -> Verdict | None:
+def _cpus(seen: Seen, count: float) -> tuple[str, str]:
+    """What sets so many CPUs, in a Compose file and for `docker update`."""
+    quota, period = seen.host.get("CpuQuota") or 0, seen.host.get("CpuPeriod") or 0
+    # the engine refuses --cpus beside these; Podman shows both of what was asked for as one
+    if not seen.host.get("NanoCpus") and (quota > 0 or period > 0):
+        wanted = int(count * (period or 100_000))
+        return f"cpu_quota: {wanted}", f"--cpu-quota {wanted}"
+    return f"cpus: {count:g}", f"--cpus {count:g}"
+
+
+def _no_cpu_limit(seen: Seen, used: float) -> Verdict | None:
+    whole = seen.info.get("NCPU") or 0
     wanted = max(0.5, math.ceil(used * HEADROOM * 2) / 2)
     if whole and whole <= wanted:  # it would limit nothing
         return None
     takes = f"all {whole} CPUs" if whole else "all CPUs"
+    setting, flag = _cpus(seen, wanted)
     return Verdict(
-        fault=f"No CPU limit: it uses {used:.2f} CPUs and can take {takes}. Where others need them: cpus: {wanted:g}.",
-        update=f"--cpus {wanted:g}",
+        fault=f"No CPU limit: it uses {used:.2f} CPUs and can take {takes}. Where others need them: {setting}.",
+        update=flag,
     )
 
 

@@ -49,10 +49,13 @@ def volumes(original: Original) -> tuple[list[Any], dict[str, Any], list[str]]:
     """`volumes` of the service, those at the top, and the paths at which volumes without a name are."""
     asked = {mount.get("Target"): mount for mount in original.host.get("Mounts") or []}
     entries: list[Any] = []
-    declared: dict[str, Any] = {}
     anonymous: list[str] = []
     in_tmpfs = original.host.get("Tmpfs") or {}
-    for mount in sorted(original.found.get("Mounts") or [], key=lambda mount: str(mount.get("Destination"))):
+    mounts = sorted(original.found.get("Mounts") or [], key=lambda mount: str(mount.get("Destination")))
+    names = [str(mount.get("Name") or "") for mount in mounts if mount.get("Type") == "volume"]
+    # first, so that no volume without a name gets the key of one that has it
+    declared: dict[str, Any] = {name: {"external": True} for name in names if not unnamed(name)}
+    for mount in mounts:
         target, kind = str(mount.get("Destination") or ""), mount.get("Type") or "bind"
         if kind == "tmpfs" and target in in_tmpfs:
             continue
@@ -68,7 +71,6 @@ def volumes(original: Original) -> tuple[list[Any], dict[str, Any], list[str]]:
                 declared[source] = {"name": name, "external": True}
             else:
                 source = name
-                declared[source] = {"external": True}
         entries.append(_mount(kind, source, target, mount, asked.get(target) or {}))
     return entries, declared, anonymous
 

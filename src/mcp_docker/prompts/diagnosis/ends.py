@@ -130,7 +130,7 @@ def _finished(facts: Facts) -> Finding:
     at_once = took is not None and took < AT_ONCE_SECONDS
     words = [word.rpartition("/")[2] for word in facts.command]
     options = facts.command[1:]
-    interactive = words and words[0] in SHELLS and all(word[0] == "-" and "c" not in word for word in options)
+    interactive = words and words[0] in SHELLS and all(word.startswith("-") and "c" not in word for word in options)
     if interactive and at_once:
         return Finding(Cause.SHELL_WITHOUT_INPUT, Weight.CERTAIN, detail)
     service = facts.published or facts.config.get("ExposedPorts") or facts.policy in ("always", "unless-stopped")

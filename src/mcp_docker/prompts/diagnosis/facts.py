@@ -28,6 +28,12 @@ def moment(text: str | None) -> datetime | None:
     return datetime.fromisoformat(f"{match[1]}{(match[2] or '.0')[:7]}{zone}").astimezone(UTC)
 
 
+def started_after(state: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether a container was started after another, by the `State` of both."""
+    ours, theirs = moment(state.get("StartedAt")), moment(other.get("StartedAt"))
+    return ours is not None and theirs is not None and ours > theirs
+
+
 @dataclass(frozen=True)
 class Facts(Inspected):
     """What is known. None or empty: the engine does not tell, or the caller may not see it.

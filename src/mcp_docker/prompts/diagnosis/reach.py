@@ -7,7 +7,7 @@ from typing import Any
 from mcp_docker.prompts.diagnosis import logs
 from mcp_docker.prompts.diagnosis.facts import Facts
 from mcp_docker.prompts.diagnosis.findings import Cause, Finding, Weight
-from mcp_docker.prompts.diagnosis.starts import name_of
+from mcp_docker.tools.containers.read import container_name
 
 CAUSES = (Cause.NAME_UNKNOWN, Cause.REFUSED, Cause.UNREACHABLE, Cause.TIMED_OUT)
 _SERVICE = "com.docker.compose.service"
@@ -46,7 +46,7 @@ def named_peers(facts: Facts) -> Iterator[Finding]:
         if peer is None:
             continue
         theirs = frozenset((peer.get("NetworkSettings") or {}).get("Networks") or {})
-        name, state = name_of(peer), str(peer.get("State") or "")
+        name, state = container_name(peer), str(peer.get("State") or "")
         if state != "running":
             yield Finding(Cause.PEER_DOWN, sure, f"{name} is {state or 'not running'}")
         elif not facts.networks_joined & theirs and not _elsewhere(facts, theirs):
@@ -65,7 +65,7 @@ def _apart(facts: Facts, name: str, theirs: frozenset[str], sure: Weight) -> Fin
 
 
 def _to_peer(facts: Facts, match: logs.Match, peer: Mapping[str, Any], sure: Weight) -> Finding:
-    name, state = name_of(peer), str(peer.get("State") or "")
+    name, state = container_name(peer), str(peer.get("State") or "")
     if state != "running":
         return Finding(Cause.PEER_DOWN, sure, f"{name} is {state or 'not running'}")
     theirs = frozenset((peer.get("NetworkSettings") or {}).get("Networks") or {})
@@ -83,7 +83,7 @@ def _to_peer(facts: Facts, match: logs.Match, peer: Mapping[str, Any], sure: Wei
 
 def _ports(peer: Mapping[str, Any], text: str) -> str:
     """Which ports the other container has, beside the one that is asked for."""
-    name = name_of(peer)
+    name = container_name(peer)
     asked = {int(number) for number in re.findall(r"(?::|port[ =]+)(\d{2,5})\b", text)}
     ports = [port for port in peer.get("Ports") or [] if port.get("PrivatePort")]
     own = {port["PrivatePort"] for port in ports}
@@ -114,7 +114,7 @@ def _distance(facts: Facts, row: Mapping[str, Any]) -> tuple[bool, bool]:
 
 def _names(row: Mapping[str, Any]) -> set[str]:
     networks = (row.get("NetworkSettings") or {}).get("Networks") or {}
-    found = {name_of(row), str((row.get("Labels") or {}).get(_SERVICE) or "")}
+    found = {container_name(row), str((row.get("Labels") or {}).get(_SERVICE) or "")}
     for place in networks.values():
         known = place or {}
         found |= {str(known.get("IPAddress") or ""), *(known.get("Aliases") or []), *(known.get("DNSNames") or [])}

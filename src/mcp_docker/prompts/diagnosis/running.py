@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from mcp_docker.prompts.diagnosis.facts import Facts, moment
+from mcp_docker.prompts.diagnosis.facts import Facts, started_after
 from mcp_docker.prompts.diagnosis.findings import Cause, Finding, Weight
 from mcp_docker.prompts.diagnosis.starts import size
 
@@ -51,10 +51,10 @@ def _namespace(facts: Facts) -> Iterator[Finding]:
     """Whether it is cut off: an engine makes a network namespace with each start, and drops it at the end."""
     if facts.namespace is not None:
         state = facts.namespace.get("State") or {}
-        theirs, name = moment(state.get("StartedAt")), str(facts.namespace.get("Name") or "").lstrip("/")
+        name = str(facts.namespace.get("Name") or "").lstrip("/")
         if not state.get("Running"):
             yield Finding(Cause.NAMESPACE_GONE, Weight.LIKELY, f"{name} is {state.get('Status') or 'not running'}")
-        elif theirs and facts.started and theirs > facts.started:
+        elif started_after(state, facts.state):
             yield Finding(Cause.NAMESPACE_LEFT, Weight.LIKELY, f"{name} was started after it")
     elif facts.networks and not facts.networks_joined and not _OTHER_MODES.match(facts.network_mode):
         yield Finding(Cause.NO_NETWORK, Weight.LIKELY, "it was disconnected from all of its networks")

@@ -1,11 +1,11 @@
 """Why a container could not be started: the words that engines and runtimes leave in State.Error."""
 
 import re
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 from mcp_docker.prompts.diagnosis.facts import Facts
 from mcp_docker.prompts.diagnosis.findings import Cause, Finding, Weight
+from mcp_docker.tools.containers.read import container_name
 
 _WRAPPERS = re.compile(
     r"^.*(unable to start container process|oci runtime create failed|(runc|crun) create failed"
@@ -141,7 +141,7 @@ def _listed(ports: set[int]) -> str:
 def _holders(facts: Facts, ports: set[int]) -> dict[int, str]:
     """Containers that publish these ports now, by port."""
     return {
-        port["PublicPort"]: name_of(row)
+        port["PublicPort"]: container_name(row)
         for row in facts.others
         for port in row.get("Ports") or []
         if port.get("PublicPort") in ports and row.get("Id") != facts.found["Id"]
@@ -156,13 +156,7 @@ def _taken(facts: Facts, ports: set[int]) -> str:
 def _namespace_peer(facts: Facts) -> str:
     modes = [str(facts.host.get(mode) or "") for mode in ("NetworkMode", "IpcMode", "PidMode")]
     wanted = {mode.removeprefix("container:") for mode in modes if mode.startswith("container:")}
-    rows = [row for row in facts.others if row.get("Id") in wanted or name_of(row) in wanted]
+    rows = [row for row in facts.others if row.get("Id") in wanted or container_name(row) in wanted]
     if rows:
-        return "; ".join(f"{name_of(row)} is {row.get('State') or 'gone'}" for row in rows)
+        return "; ".join(f"{container_name(row)} is {row.get('State') or 'gone'}" for row in rows)
     return "that container is gone" if wanted and facts.others else ""
-
-
-def name_of(row: Mapping[str, Any]) -> str:
-    """The name of a container in a list: links add others that have a second slash."""
-    names = [str(name) for name in row.get("Names") or []]
-    return next((name[1:] for name in names if name.count("/") == 1), str(row.get("Id") or "")[:12])

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mcp_docker.prompts.diagnosis.facts import started_after
 from mcp_docker.prompts.network import Place, Side, name_of
 from mcp_docker.prompts.network.ports import Outcome, Published, published
 from mcp_docker.tool import Context
@@ -137,7 +138,7 @@ def _of_holder(ctx: Context, it: Side) -> Iterator[Cause]:
             f"{name} uses the network of {owner}, which does not run: there is nothing left but loopback.",
             f"Start {owner} ({start}), then restart {name} ({restart}) to have it join that network.",
         )
-    elif it.runs and str(holder.get("StartedAt")) > str((it.found.get("State") or {}).get("StartedAt")):
+    elif it.runs and started_after(holder, it.found.get("State") or {}):
         yield Cause(
             f"{name} uses the network of {owner}, which was started again later: {name} is still in the old one, "
             "which has nothing but loopback.",
