@@ -72,12 +72,16 @@ def _networks(values: tuple[str, ...]) -> tuple[str, ...]:
     return values
 
 
+_ALL_MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")
+"""Every address of IPv4 as one of IPv6 (RFC 4291, 2.5.5.2)."""
+
+
 def _not_everything(values: tuple[str, ...]) -> tuple[str, ...]:
     found = [ipaddress.ip_network(value) for value in values]
     # two halves are everything, too
     four = ipaddress.collapse_addresses(one for one in found if isinstance(one, ipaddress.IPv4Network))
     six = ipaddress.collapse_addresses(one for one in found if isinstance(one, ipaddress.IPv6Network))
-    if 0 in {*(one.prefixlen for one in four), *(one.prefixlen for one in six)}:
+    if 0 in [one.prefixlen for one in four] or any(_ALL_MAPPED.subnet_of(one) for one in six):
         raise ValueError("everything can't be trusted: anybody could then claim any address")
     return values
 

@@ -255,6 +255,24 @@ def test_homes_that_the_system_knows_are_not_mounted_from_above(
     assert f"holds credentials ({root}/homes/you/.aws)" in refusal(docker, run, f"{root}/homes:/srv")
 
 
+def test_a_socket_that_can_not_be_looked_at_may_be_there(
+    docker: FakeEngine, run: Run, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (root / ".colima/default").mkdir(parents=True)
+    monkeypatch.setenv("HOME", str(root))
+    assert sent(docker, run, f"{root}/.colima:/srv")
+    docker.requests.clear()
+    look = Path.stat
+
+    def stat(path: Path, **how: Any) -> os.stat_result:
+        if path.name == "docker.sock":
+            raise PermissionError(13, "Permission denied")
+        return look(path, **how)
+
+    monkeypatch.setattr(Path, "stat", stat)
+    assert "which is never mounted" in refusal(docker, run, f"{root}/.colima:/srv")
+
+
 def test_where_the_engine_keeps_its_data_is_never_mounted(docker: FakeEngine, run: Run, root: Path) -> None:
     docker.info["DockerRootDir"] = str(root / "site")
     assert "which is never mounted" in refusal(docker, run, f"{root}:/srv")

@@ -264,6 +264,7 @@ def test_nothing_in_the_working_directory_is_read(monkeypatch: pytest.MonkeyPatc
         ({"SECURITY_TRUSTED_PROXIES": "10.0.0.0/8,::/0"}, "everything can't be trusted"),
         ({"SECURITY_TRUSTED_PROXIES": "0.0.0.0/1,fd00::/8,128.0.0.0/1"}, "everything can't be trusted"),
         ({"SECURITY_TRUSTED_PROXIES": "::/1,8000::/1"}, "everything can't be trusted"),
+        ({"SECURITY_TRUSTED_PROXIES": "::ffff:0:0/97,::ffff:128.0.0.0/97"}, "everything can't be trusted"),
         ({"SECURITY_TRUSTED_PROXIES": "10.0.0.1/8"}, "'10.0.0.1/8' is no network: write 10.0.0.0/8"),
         ({"SECURITY_ALLOWED_CLIENT_IPS": "10.0.0"}, "is no network"),
         ({"SECURITY_OAUTH_ENABLED": "true"}, "needs SECURITY_OAUTH_ISSUER and SECURITY_OAUTH_AUDIENCE"),

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -72,7 +73,8 @@ def _stored(engine: Engine) -> "AuthConfig":
 def _path(engine: Engine) -> Path | None:
     folder = address.config_folder(engine.settings)
     path = folder / "config.json" if folder else None
-    return path if path and path.is_file() else None
+    # a home may be another user's, of which nothing can be seen
+    return path if path and os.path.isfile(path) else None  # noqa: PTH113 - Path.is_file raises there up to 3.13
 
 
 def _said(error: Exception) -> str:

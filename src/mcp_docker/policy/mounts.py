@@ -79,7 +79,7 @@ def data_root(engine: Engine) -> str:
 def as_good_as_the_host(path: str, engine: Engine) -> bool:
     """Whether a mount of this path gives an engine's socket or data root, whole or in part."""
     written, root = Path(posixpath.normpath(path)), Path(data_root(engine))
-    listening = [place for place in sockets(engine.settings) if place.startswith("/run/") or Path(place).exists()]
+    listening = [place for place in sockets(engine.settings) if place.startswith("/run/") or _may_be_there(Path(place))]
     places = [Path(place) for place in (*listening, "/var/run/docker.sock", engine_socket(engine)) if place]
     roots = {root, _real(root)}
     places += [*(_real(place) for place in places), *roots]
@@ -123,7 +123,7 @@ def _check_never(settings: Settings, path: Path, engine: Engine) -> None:
     if checkable(engine):
         # on many systems /bin and /var/run are links
         places += [_real(place) for place in places]
-        places += [_real(place) for place in map(Path, sockets(settings)) if place.exists()]
+        places += [_real(place) for place in map(Path, sockets(settings)) if _may_be_there(place)]
         places += list(_seen_from(path, places))
     if inside := next((place for place in places if _within(path, place)), None):
         raise MountRefused(f"{str(path)!r} is in {str(inside)!r}, which is never mounted", "mount another folder.")
@@ -147,6 +147,17 @@ def _seen_from(path: Path, places: list[Path]) -> Iterator[Path]:
             if (found := _identity(at)) in way:
                 yield way[found] / place.relative_to(at)
                 break
+
+
+def _may_be_there(path: Path) -> bool:
+    """Whether something is at a path, or that can't be seen."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
