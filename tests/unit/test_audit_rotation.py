@@ -50,6 +50,23 @@ def test_ten_older_files_are_kept_and_the_oldest_goes(path: Path) -> None:
     assert verify(path).is_whole
 
 
+def test_files_that_move_twice_while_they_are_opened_are_read_in_order(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log, look = written(path, 8, max_bytes=500), os.fstat
+
+    def meanwhile(file: int) -> os.stat_result:
+        monkeypatch.setattr(os, "fstat", look)
+        for number in range(8):
+            log.write({"event": "outcome", "number": number})
+        return look(file)
+
+    monkeypatch.setattr(os, "fstat", meanwhile)
+    numbers = [record["seq"] for record in records(path)]
+    assert numbers == list(range(1, numbers[-1] + 1))
+    assert numbers[-1] >= 8
+
+
 def test_a_hole_in_the_numbers_is_filled_before_the_oldest_goes(path: Path) -> None:
     written(path, 40, max_bytes=500)
     path.with_name("audit.jsonl.3").unlink()

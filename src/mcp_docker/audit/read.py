@@ -68,19 +68,23 @@ def _snapshot(path: Path) -> Iterator[list[tuple[Path, BinaryIO, int]]]:
     """The files, newest first, with their sizes.
 
     Files only ever move to higher numbers, so in this order none is missed while others write, though one may be met
-    twice; and what comes before a line that is seen is seen too.
+    twice; what was met in between is newer and left out then. What comes before a line that is seen is seen too.
     """
     with contextlib.ExitStack() as opened:
         files: list[tuple[Path, BinaryIO, int]] = []
-        met = set()
+        met: list[tuple[int, int]] = []
         for name in (numbered(path, number) for number in range(KEEP + 1)):
             try:
                 file = opened.enter_context(name.open("rb"))
             except FileNotFoundError:
                 continue
             status = os.fstat(file.fileno())
-            if (status.st_dev, status.st_ino) not in met:
-                met.add((status.st_dev, status.st_ino))
+            found = status.st_dev, status.st_ino
+            if found in met:
+                after = met.index(found) + 1
+                del met[after:], files[after:]
+            else:
+                met.append(found)
                 files.append((name, file, status.st_size))
         if not files:
             raise FileNotFoundError(f"there is no audit log {path}")
