@@ -128,8 +128,8 @@ class Pipeline:
         )
         refused: Refused | None = errors.Cancelled("the call was cancelled", "call again if it is still wanted.")
         outcome = "done"
-        # of lists and completion, the request was counted when it came
-        counted = call.kind is Kind.COMPLETION
+        # of lists, completion and subscriptions, the request was counted when it came
+        counted = call.kind in (Kind.COMPLETION, Kind.SUBSCRIPTION)
         try:
             async with self._throttle.call(call.caller.key, counted=counted) if self._throttle else nullcontext():
                 found = self.registry.find(call.name, call.caller, call.kind)

@@ -11,18 +11,16 @@ with instrumented():
     from mcp_docker import redact
 
 MODULES = ("mcp_docker.redact",)
-# Unicode, DerivedCoreProperties: format characters that are not shown, and those that turn the direction of text
+# Unicode, DerivedCoreProperties: Default_Ignorable_Code_Point; then what ends lines, marks annotations, and a notehead
 UNSEEN = frozenset(
-    [
-        *(0xAD, 0x61C, 0x180E, 0xFEFF),
-        *(
-            code
-            for first, last in ((0x200B, 0x200F), (0x2028, 0x202E), (0x2060, 0x206F), (0xFFF9, 0xFFFB))
-            for code in range(first, last + 1)
-        ),
-        *range(0x1D173, 0x1D17B),
-        *range(0xE0000, 0xE0080),
-    ]
+    code
+    for first, last in (
+        *((0xAD, 0xAD), (0x34F, 0x34F), (0x61C, 0x61C), (0x115F, 0x1160), (0x17B4, 0x17B5), (0x180B, 0x180F)),
+        *((0x200B, 0x200F), (0x202A, 0x202E), (0x2060, 0x206F), (0x3164, 0x3164), (0xFE00, 0xFE0F), (0xFEFF, 0xFEFF)),
+        *((0xFFA0, 0xFFA0), (0xFFF0, 0xFFF8), (0x1BCA0, 0x1BCA3), (0x1D173, 0x1D17A), (0xE0000, 0xE0FFF)),
+        *((0x2028, 0x2029), (0xFFF9, 0xFFFB), (0x1D159, 0x1D159)),
+    )
+    for code in range(first, last + 1)
 )
 
 

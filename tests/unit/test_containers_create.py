@@ -622,3 +622,13 @@ def test_a_name_that_is_taken_names_the_container_that_has_it(engine: FakeEngine
     result = run(CREATE, image="redis:7", name="web")
     assert code_of(result) == "NAME_TAKEN"
     assert ID in result.text
+
+
+@pytest.mark.parametrize("volumes", ["data:/x,source=other", "data:/x,U=true"])
+def test_podman_is_sent_no_mount_that_it_would_take_for_another(docker: FakeEngine, run: Run, volumes: str) -> None:
+    docker.on("GET", "/volumes", {"Volumes": []})
+    target = volumes.partition(":")[2]
+    assert body_of(docker, run, volumes=[volumes])["HostConfig"]["Mounts"][0]["Target"] == target
+    docker.be_podman()
+    docker.requests.clear()
+    assert "takes what follows the comma" in refusal_of(docker, run, volumes=[volumes])

@@ -9,7 +9,7 @@ import pytest
 from mcp_docker.caller import Caller
 from mcp_docker.engine import Engine
 from mcp_docker.errors import SettingsError
-from mcp_docker.http.app import Application, Listening
+from mcp_docker.http.app import Application, Listening, _named
 from mcp_docker.http.layers import Counted
 from mcp_docker.registry import Registry
 from mcp_docker.settings import load
@@ -77,6 +77,21 @@ def test_with_both_it_listens_anywhere(
     application(monkeypatch, settings, EVERYWHERE, **more)
 
 
+@pytest.mark.parametrize(
+    ("host", "public", "names"),
+    [
+        ("::", "https://[2001:db8::1]/mcp", ["[2001:db8::1]"]),
+        ("::", "https://[2001:db8::1]:8443/mcp", ["[2001:db8::1]:8443"]),
+        ("::", "http://[::]:8000/mcp", []),
+        (EVERYWHERE, "https://10.0.0.0.example/mcp", ["10.0.0.0.example"]),
+        (EVERYWHERE, "http://0.0.0.0:8000/mcp", []),
+        ("::1", "http://[::1]:8000/mcp", ["[::1]:8000"]),
+    ],
+)
+def test_the_public_host_is_served_unless_it_stands_for_every_address(host: str, public: str, names: list[str]) -> None:
+    assert _named(public, Listening(host, 8000)) == names
+
+
 def test_a_request_of_nobody_sees_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     app = application(monkeypatch, OAUTH, "127.0.0.1")
     assert app.pipeline.registry.visible(app.caller(None)) == {}
@@ -87,12 +102,17 @@ def test_a_request_of_nobody_sees_nothing(monkeypatch: pytest.MonkeyPatch) -> No
     ("message", "counts"),
     [
         ({"id": 1, "method": "tools/list"}, True),
-        ({"id": 1, "method": "tools/call", "params": {}}, False),
-        ({"id": 1, "method": "prompts/get", "params": {}}, False),
+        ({"id": 1, "method": "tools/call", "params": {"name": "docker_version"}}, False),
+        ({"id": 1, "method": "prompts/get", "params": {"name": "security_audit"}}, False),
+        ({"id": 1, "method": "tools/call", "params": {}}, True),
+        ({"id": 1, "method": "tools/call"}, True),
+        ({"method": "tools/call", "params": {"name": "docker_version"}}, True),
         ({"id": 1, "method": "resources/read", "params": {"uri": "container://logs/web"}}, False),
         ({"id": 1, "method": "resources/read", "params": {"uri": "ui://mcp-docker/logs.html"}}, True),
         ({"id": 1, "method": "resources/read", "params": []}, True),
         ({"id": 1, "result": {}}, False),
+        ({"id": 1, "error": {}}, False),
+        ({}, True),
         ([], True),
     ],
 )

@@ -69,6 +69,27 @@ async def test_a_key_that_was_rotated_in_is_found_and_one_rotated_out_is_gone(
     assert issuer.counted(KEYS) == 2
 
 
+@pytest.mark.parametrize("kid", ["next", None])
+@pytest.mark.parametrize("answer", BAD_ANSWERS.values(), ids=BAD_ANSWERS)
+async def test_a_key_that_can_not_be_looked_for_is_not_called_unknown(
+    issuer: AuthorizationServer, verifier: JwtVerifier, clock: Clock, seen: Seen, answer: Answer, kid: str | None
+) -> None:
+    old = issuer.token()
+    assert await verifier.verify_token(old)
+    issuer.rotate(made("ES256"), "next")
+    issuer.answers[KEYS] = answer
+    new = issuer.token({"alg": "ES256", "kid": kid})
+    for _ in range(2):  # within 30 seconds it is asked for once
+        assert await verifier.verify_token(new) is None
+    assert seen.reasons == [Failure.UNAVAILABLE] * 2
+    assert await verifier.verify_token(old)
+    del issuer.answers[KEYS]
+    clock.now += 30
+    assert await verifier.verify_token(new)
+    assert await verifier.verify_token(old) is None
+    assert seen.last == Failure.UNKNOWN_KEY
+
+
 async def test_unknown_key_ids_cause_one_fetch_in_30_seconds(
     issuer: AuthorizationServer, verifier: JwtVerifier, clock: Clock
 ) -> None:

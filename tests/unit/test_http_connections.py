@@ -25,7 +25,10 @@ ENDED: list[str] = []
 
 
 async def app(scope: Scope, receive: Receive, send: Send) -> None:
-    """Echo; `/slow` takes its time, `/endless` never ends."""
+    """Echo; `/slow` takes its time, `/endless` never ends, `/early` answers before it has the body."""
+    if scope["path"] == "/early":
+        await PlainTextResponse("no")(scope, receive, send)
+        return
     if scope["path"] == "/endless":
         try:
             await StreamingResponse(iter(lambda: b"x" * 4_194_304, None))(scope, receive, send)
@@ -114,6 +117,41 @@ def test_between_requests_and_during_a_call_there_is_time(port: int) -> None:
         client.settimeout(10)
         answered(client, HEAD % b"slow" + b"hi", b"hi")
         answered(client, HEAD % b"a" + b"hi" + HEAD % b"slow" + b"yo", b"yo")
+
+
+def test_there_is_time_too_after_an_answer_that_came_before_the_body(port: int) -> None:
+    with connected(port) as client:
+        answered(client, HEAD % b"early", b"no")
+        client.sendall(b"h")
+        client.sendall(b"i")
+        client.settimeout(0.9)
+        with pytest.raises(TimeoutError):
+            client.recv(1)
+        client.settimeout(10)
+        answered(client, HEAD % b"a" + b"yo", b"yo")
+
+
+def test_the_time_after_an_answer_that_came_before_the_body_ends(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "HEAD_SECONDS", 30.0)
+    usual = Connection.connection_made
+
+    def impatient(self: Connection, transport: asyncio.Transport) -> None:
+        self.timeout_keep_alive = 0.2  # type: ignore[assignment]  # uvicorn's own type is whole seconds
+        usual(self, transport)
+
+    monkeypatch.setattr(Connection, "connection_made", impatient)
+    with connected(port) as client:
+        answered(client, HEAD % b"early", b"no")
+        client.sendall(b"hi")
+        assert cut(client)
+
+
+@pytest.mark.parametrize("sent", [b"h", b"hiPOST"])
+def test_neither_the_rest_of_such_a_body_nor_the_head_after_it_is_waited_for(port: int, sent: bytes) -> None:
+    with connected(port) as client:
+        answered(client, HEAD % b"early", b"no")
+        client.sendall(sent)
+        assert cut(client)
 
 
 def test_a_client_that_takes_nothing_is_cut(port: int) -> None:

@@ -86,6 +86,12 @@ def test_the_version_is_told_and_the_format_follows_the_scraper(metrics: Metrics
     assert kind.startswith("application/openmetrics-text")
 
 
+@pytest.mark.parametrize("kind", ["application/openmetrics-text", "text/plain"])
+@pytest.mark.parametrize("version", ["x", "1.x", "1.0.0\xb2", "9" * 5_000])
+def test_a_version_that_makes_no_sense_gets_the_usual_format(metrics: Metrics, kind: str, version: str) -> None:
+    assert metrics.text(f"{kind};version={version}")[1] == metrics.text()[1]
+
+
 def test_prometheus_is_imported_only_when_it_is_used() -> None:
     check = "import sys, mcp_docker.http.metrics; sys.exit('prometheus_client' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0

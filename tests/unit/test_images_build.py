@@ -458,6 +458,20 @@ def test_a_builder_that_knows_flags_for_the_host_is_not_given_them(
     assert run("docker_build_image", path=str(folder)).is_error is bool(code)
 
 
+def test_podman_builds_the_file_that_was_judged(engine: FakeEngine, run: Run, folder: Path) -> None:
+    absent(engine)
+    engine.be_podman()
+    # to Podman, JSON is a list of other files
+    for name in ('["other"]', "Dockerfile"):
+        (folder / name).write_text("FROM base\n")
+        data_of(run("docker_build_image", path=str(folder), dockerfile=name))
+        assert engine.sent("POST", "/build")[-1].query["dockerfile"] == f"./{name}"
+    (folder / "Dockerfile.in").write_text("#define x evil.example/x\nFROM base\n")
+    result = run("docker_build_image", path=str(folder), dockerfile="Dockerfile.in")
+    assert code_of(result) == "INVALID_ARGUMENTS"
+    assert "does not end in .in" in result.text
+
+
 def test_build_arguments_decide_which_image_is_judged(engine: FakeEngine, run: Run, folder: Path) -> None:
     absent(engine)
     (folder / "Dockerfile").write_text("ARG BASE=base\nFROM $BASE\n")

@@ -162,6 +162,15 @@ def test_all_tags_tells_which_tags_moved(engine: FakeEngine, run: Run) -> None:
     assert engine.sent("POST", "/images/create")[0].query == {"fromImage": "redis"}
 
 
+@pytest.mark.parametrize("name", ["redis", "docker.io/library/redis", "index.docker.io/library/redis"])
+def test_all_tags_finds_what_is_here_by_any_name_of_the_repository(engine: FakeEngine, run: Run, name: str) -> None:
+    engine.on("GET", "/images/json", [{"Id": OLD, "RepoTags": ["redis:7"]}])
+    engine.on("POST", "/images/create", lambda _: lines(*PULL))
+    assert data_of(run("docker_pull_image", image=name, all_tags=True))["tags"]
+    asked = {request.query["filters"] for request in engine.sent("GET", "/images/json")}
+    assert asked == {'{"reference": ["redis"]}'}
+
+
 def test_all_tags_is_refused_where_the_engine_would_pull_only_the_latest(engine: FakeEngine, run: Run) -> None:
     engine.be_podman()
     assert code_of(run("docker_pull_image", image="redis", all_tags=True)) == "UNSUPPORTED"
@@ -227,9 +236,12 @@ def test_an_odd_event_of_a_pull_is_passed_over(engine: FakeEngine, run: Run, odd
     assert data_of(run("docker_pull_image", image="redis:7"))["digest"] == DIGEST
 
 
-def test_a_pull_whose_stream_ends_within_an_event_may_have_happened(engine: FakeEngine, run: Run) -> None:
+@pytest.mark.parametrize("said", [(b'{"status":"Pulling"}\r\n', b'{"status": "Down'), (b"null",)])
+def test_a_pull_whose_stream_is_not_understood_may_have_happened(
+    engine: FakeEngine, run: Run, said: tuple[bytes, ...]
+) -> None:
     engine.on("GET", "/images/.*/json", {"Id": OLD})
-    engine.on("POST", "/images/create", lambda _: iter([b'{"status":"Pulling"}\r\n', b'{"status": "Down']))
+    engine.on("POST", "/images/create", lambda _: iter(said))
     result = run("docker_pull_image", image="redis:7")
     assert code_of(result) == "ENGINE_ERROR"
     assert "the engine's answer is not what it should be" in result.text

@@ -18,6 +18,8 @@ from mcp_docker.errors import Cancelled
 from mcp_docker.pipeline import Call, Pipeline
 from mcp_docker.registry import Registry
 from mcp_docker.settings import load
+from mcp_docker.throttle import Throttle
+from mcp_docker.tool import Kind
 from mcp_docker.tools import making
 from tests.conftest import CALLER, code_of, data_of
 from tests.unit.conftest import FakeEngine, Request, Run
@@ -249,3 +251,18 @@ def test_a_call_that_never_begins_says_that_nothing_was_done(
 
     anyio.run(call)
     assert engine.requests == []
+
+
+def test_a_subscription_counts_as_the_request_that_asks_for_it(engine: FakeEngine) -> None:
+    engine.on("GET", "/containers/web/json", {"Id": ID, "Name": "/web", "State": {"Running": True}})
+    settings = load()
+    ours = Engine(settings)
+    pipeline = Pipeline(settings, Registry(settings), ours, None, Throttle(1, 1))
+
+    async def subscribe() -> None:
+        for _ in range(3):
+            call = Call("container_logs", {"container_id": "web"}, CALLER, kind=Kind.SUBSCRIPTION)
+            assert data_of(await pipeline.call(call))["id"] == ID
+
+    anyio.run(subscribe)
+    ours.forget()

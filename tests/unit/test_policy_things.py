@@ -38,6 +38,15 @@ def execute(run: Run, **arguments: Any) -> Any:
     return run("docker_exec_command", container_id="web", command=["id"], **arguments)
 
 
+def test_whose_processes_are_seen_their_files_are_too(web: FakeEngine, run: Run) -> None:
+    socket = {"Type": "bind", "Source": "/var/run/docker.sock"}
+    web.on("GET", "/containers/db/json", container(Id="d" * 64, Name="/db", Mounts=[socket]))
+    web.on("GET", "/containers/web/json", container(HostConfig={"PidMode": "container:db"}))
+    assert code_of(execute(run)) == "EXEC_NOT_ALLOWED"
+    web.on("GET", "/containers/web/json", container(HostConfig={"NetworkMode": "container:db"}))
+    assert not execute(run).is_error
+
+
 def passwd(engine: FakeEngine, text: str) -> None:
     """Have the container's /etc/passwd say this."""
     archive = io.BytesIO()

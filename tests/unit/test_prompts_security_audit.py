@@ -145,6 +145,8 @@ IMAGES: list[tuple[str, Verdict, Audited]] = [
     ("4.8", NA, audited()),
     ("4.9", NA, audited(history=[{"CreatedBy": None}])),
     ("4.9", PASS, history("COPY a /a # buildkit", BASE)),
+    ("4.9", PASS, history("COPY a /a", BASE, "/bin/sh -c #(nop)  LABEL version=22.04", "/bin/sh -c #(nop)  ARG A")),
+    ("4.9", PASS, history("COPY a /a", BASE, "ENV LANG=C.UTF-8")),
     ("4.9", FAIL, history("ADD https://example.org/a /a # buildkit", BASE)),
     ("4.9", FAIL, history("/bin/sh -c #(nop) ADD dir:12 in /app ", "COPY x y", BASE)),
     ("4.10", NA, audited()),

@@ -121,14 +121,19 @@ def push(ctx: Context, name: str, tag: str) -> Transfer:
 
 
 def _follow(ctx: Context, transfer: Transfer, stream: Iterable[Any], problem: str) -> None:
-    failed = ""
+    import docker.errors
+
+    failed, understood = "", None
     # to its end even then, so that the connection can be used again
     for event in stream:
+        understood = understood or isinstance(event, dict)
         if not isinstance(event, dict):
             continue
         failed = failed or _error(event)
         transfer.take(event)
         transfer.tell(ctx)
+    if understood is False:
+        raise docker.errors.StreamParseError("there is no event in it")
     CallScope.current().check()
     if failed:
         raise _failure(failed, transfer.log, problem)

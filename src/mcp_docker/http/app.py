@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import anyio
 import anyio.to_thread
+from cachetools import TTLCache
 from loguru import logger
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
 from mcp.server.auth.settings import AuthSettings
@@ -35,10 +36,12 @@ from mcp_docker.http.sessions import Sessions
 from mcp_docker.pipeline import Pipeline
 from mcp_docker.registry import Registry
 from mcp_docker.settings import Settings
-from mcp_docker.throttle import Throttle
+from mcp_docker.throttle import Throttle, place
 from mcp_docker.tool import Kind, Tier
 
 READY_SECONDS = 2.0
+TOLD_SECONDS = 60.0
+MOST_TOLD = 4_096
 STATE_KEY_CHARACTERS = 32
 LOOPBACK_HOSTS = ("127.0.0.1:*", "localhost:*", "[::1]:*")
 LOOPBACK_ORIGINS = ("http://127.0.0.1:*", "http://localhost:*", "http://[::1]:*")
@@ -121,6 +124,7 @@ class Application:
             settings = settings.model_copy(update={"safety_allowed_build_roots": ()})
         self.settings = settings
         self.draining = False
+        self._told: TTLCache[str, bool] = TTLCache(MOST_TOLD, TOLD_SECONDS)
         self._audit = audit
         self._engine = engine
         self._trusted = clients.networks(settings.security_trusted_proxies, everything=False)
@@ -316,6 +320,12 @@ class Application:
         """Count a request that is no call of a tool. Raises RateLimited."""
         await self._throttle.count(caller.key)
 
+    async def turned_away(self, address: str, code: str) -> None:
+        """Record that an address may show no tokens for now: once a minute, or it could push older lines out."""
+        if (key := place(address)) not in self._told:
+            self._told[key] = True
+            await self.record({"event": "authentication", "address": address, "code": code})
+
     async def unauthenticated(self, address: str, reason: str) -> None:
         """Count and record a token that was refused. An authority that is down is no fault of the address."""
         if reason not in (Failure.UNAVAILABLE, Failure.INTERNAL):
@@ -351,7 +361,7 @@ def _named(public: str, listening: Listening) -> list[str]:
     """The host that the public address names; an address that stands for all of them names none."""
     host = urlsplit(public).netloc.rpartition("@")[2]
     everywhere = listening.host in ("0.0.0.0", "::")  # noqa: S104 - compared, not bound
-    return [] if everywhere and listening.host in host else [host]
+    return [] if everywhere and urlsplit(public).hostname == listening.host else [host]
 
 
 def said(listening: Listening, settings: Settings) -> None:

@@ -10,6 +10,7 @@ import sys
 import time
 from typing import Any
 
+import h11
 from loguru import logger
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
@@ -124,5 +125,11 @@ class Connection(H11Protocol):
     def _await_head(self) -> None:
         if self.cycle is not None and not self.cycle.response_complete:
             self._head.stop()
+        elif self.cycle is not None and self.conn.their_state is h11.IDLE and not self.conn.trailing_data[0]:
+            # a body has ended whose answer came early: uvicorn stopped its time between requests when more of it came
+            self._head.stop()
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
         else:
             self._head.start(HEAD_SECONDS, self.transport)

@@ -11,6 +11,7 @@ from mcp_docker.caller import Caller
 from mcp_docker.errors import RateLimited
 from mcp_docker.http.auth import Failure
 from mcp_docker.http.guard import too_many
+from mcp_docker.http.metrics import Metrics
 from mcp_docker.settings import Settings
 
 PATH = "/mcp"
@@ -30,11 +31,13 @@ class Host(Protocol):
     """What the layers ask of the application."""
 
     settings: Settings
+    metrics: Metrics
 
     def of(self, scope: Scope) -> Caller: ...
     async def ready(self) -> bool: ...
     async def may_try(self, address: str) -> None: ...
     async def count(self, caller: Caller) -> None: ...
+    async def turned_away(self, address: str, code: str) -> None: ...
     async def unauthenticated(self, address: str, reason: str) -> None: ...
     async def record(self, entry: dict[str, Any]) -> None: ...
 
@@ -91,8 +94,8 @@ class Authenticated:
                 await self._application.may_try(address)
             await self._app(scope, receive, watch)
         except RateLimited as refused:
-            await self._application.record({"event": "authentication", "address": address, "code": refused.code})
-            await _answered(refused, scope, receive, send)
+            await self._application.turned_away(address, refused.code)
+            await _answered(self._application, refused, scope, receive, send)
         finally:
             current.reset(token)
         if shown and status == 401:
@@ -129,7 +132,7 @@ class Counted:
             await self._application.record(
                 {"event": "request", "caller": caller.name, "address": caller.address, "code": refused.code}
             )
-            await _answered(refused, scope, receive, send)
+            await _answered(self._application, refused, scope, receive, send)
             return
         await self._app(scope, receive, send)
 
@@ -162,13 +165,19 @@ def _counts(body: bytes) -> bool:
         message = json.loads(body)
     except (ValueError, RecursionError):
         return True
-    method = message.get("method") if isinstance(message, dict) else ""
-    if method == "resources/read" and isinstance(params := message.get("params"), dict):
+    if not isinstance(message, dict):
+        return True
+    method, params = message.get("method"), message.get("params")
+    if method == "resources/read" and isinstance(params, dict):
         # pages are read without a call
         return not str(params.get("uri")).startswith("container:")
-    return method is not None and method not in CALLS
+    if method in CALLS:
+        # only what names something becomes a call
+        return "id" not in message or not isinstance(params, dict) or not isinstance(params.get("name"), str)
+    return method is not None or not ("result" in message or "error" in message)
 
 
-async def _answered(refused: RateLimited, scope: Scope, receive: Receive, send: Send) -> None:
+async def _answered(application: Host, refused: RateLimited, scope: Scope, receive: Receive, send: Send) -> None:
     status, headers, content = too_many(refused)
+    application.metrics.http_refused(content["error"])
     await JSONResponse(content, status_code=status, headers=headers)(scope, receive, send)

@@ -96,8 +96,8 @@ class Throttle:
         if self._failures is None:
             return
         counting, item = self._counter("failures", self._failures)
-        if not await self._asked(counting.windows.test(item, _place(address))):
-            seconds = await self._seconds(counting, item, _place(address))
+        if not await self._asked(counting.windows.test(item, place(address))):
+            seconds = await self._seconds(counting, item, place(address))
             raise RateLimited(
                 f"{self._failures} authentications from your address have failed within a minute",
                 f"try again in {seconds} s, with a valid token.",
@@ -110,7 +110,7 @@ class Throttle:
             return
         counting, item = self._counter("failures", self._failures)
         with contextlib.suppress(RateLimited):
-            await self._asked(counting.windows.hit(item, _place(address)))
+            await self._asked(counting.windows.hit(item, place(address)))
 
     async def aclose(self) -> None:
         """Let go of connections to the storage."""
@@ -226,7 +226,7 @@ def _key(name: str) -> str:
     return hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()
 
 
-def _place(address: str) -> str:
+def place(address: str) -> str:
     """The key of whoever has this address: a network of 64 bits where it is IPv6, since nobody has less."""
     try:
         parsed = ipaddress.ip_address(address.partition("%")[0])

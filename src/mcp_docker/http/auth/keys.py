@@ -51,6 +51,7 @@ class Keys:
         self._keys: list[PublicKey] | None = None
         self._fetched = self._tried = self._hunted = -math.inf
         self._fetches = 0
+        self._failed = False
 
     async def find(self, kid: str | None, algorithm: str) -> PublicKey:
         """The one key that a token was signed with, by its key id; without one, the only key that fits.
@@ -69,6 +70,9 @@ class Keys:
                 return key
             case [] if kid is not None and self._named(kid):
                 raise Rejected(Failure.ALGORITHM)
+        if self._failed and not self._known(kid, algorithm):
+            # it may be new: the last fetch failed
+            raise Rejected(Failure.UNAVAILABLE)
         raise Rejected(Failure.UNKNOWN_KEY)
 
     def _named(self, kid: str | None) -> list[PublicKey]:
@@ -95,11 +99,13 @@ class Keys:
         await self._flights.join("", self._fetch)
 
     async def _fetch(self) -> None:
+        self._failed = True
         try:
             with anyio.fail_after(outbound.SECONDS):  # for all requests together
                 url = self._url or await self._discovered()
                 self._keys = usable(await self._server.ask("GET", url))
             self._fetched = self._clock()
+            self._failed = False
         except Unavailable as problem:
             logger.warning("the keys of the authorization server are not to be had: it {}", problem)
         except TimeoutError:

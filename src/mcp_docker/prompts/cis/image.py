@@ -8,6 +8,8 @@ from mcp_docker.prompts.cis import Audited, Finding, Item, by_hand, failed, judg
 _UPDATE = re.compile(r"\b(?:apt-get|apt|aptitude|apk|yum|dnf|microdnf|zypper)\b(?:\s+-[\w-]+)*\s+(?:update|refresh)\b")
 _INSTALL = re.compile(r"\b(?:install|add|upgrade|dist-upgrade)\b")
 _ADD = re.compile(r"^(?:/bin/sh -c #\(nop\)\s*)?ADD\s")
+_BARE = re.compile(r"^(?:/bin/sh -c #\(nop\)\s*)?(?:ARG|LABEL|ENV|MAINTAINER)\s")
+"""Steps that make no files: some bases have them before the one that unpacks their root file system."""
 _RUN = re.compile(r"^(?:RUN\s|/bin/\w+ -|\|\d+ )")
 
 _GONE = "the image is gone, or is not shown here"
@@ -38,7 +40,7 @@ def _updates(container: Audited) -> Finding:
 
 
 def _adds(container: Audited) -> Finding:
-    steps = _steps(container)
+    steps = [step for step in _steps(container) if not _BARE.match(step)]
     if not steps:
         return not_applicable(_NO_STEPS)
     # the oldest one unpacks the root file system of the base, which only ADD can

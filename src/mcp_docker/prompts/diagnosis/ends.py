@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from mcp_docker.prompts.diagnosis import logs
 from mcp_docker.prompts.diagnosis.facts import DEATHS, Facts
 from mcp_docker.prompts.diagnosis.findings import Cause, Finding, Weight
 from mcp_docker.prompts.diagnosis.starts import limit
@@ -84,7 +85,8 @@ def _end(facts: Facts) -> Finding:
 
 def _failed(facts: Facts, code: int, signals: set[int]) -> Finding:
     if code == 126:
-        return Finding(Cause.NOT_EXECUTABLE, Weight.LIKELY, "exit code 126, as a shell gives it")
+        sure = Weight.STATE if logs.not_executable(facts) else Weight.LIKELY
+        return Finding(Cause.NOT_EXECUTABLE, sure, "exit code 126, as a shell gives it")
     if code == 127:
         return Finding(Cause.SHELL_COMMAND_MISSING, Weight.STATE, "exit code 127, as a shell gives it")
     number = code - 128

@@ -14,13 +14,16 @@ FEW = 3
 _LINE = 400
 """Characters of each end of a line that are looked at: the patterns are to be fast on any line."""
 
-_CHATTER = re.compile(r"\b(info|debug|trace|notice)\b", re.IGNORECASE)
+_CHATTER = re.compile(r"\b(info|debug|trace|notice)\b|\"s\": ?\"[ID]\"", re.IGNORECASE)
 _CLIENTS = frozenset({Cause.LOGIN_REFUSED, Cause.DATABASE_LACKS})
 """What a server that is well writes, too, of those that use it."""
 
 _REQUEST = re.compile(r"\bclient: |\"(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS) /")
 """A server's line about what somebody asked it for."""
 
+_LEVEL = 120
+"""Characters within which a line says how grave it is."""
+_WARNING = re.compile(r"\bwarn(ing)?\b", re.IGNORECASE)
 _GRAVE = re.compile(r"\b(error|fatal|critical|panic|emerg|failed|exception)\b", re.IGNORECASE)
 
 
@@ -67,6 +70,11 @@ def matches(facts: Facts) -> list[Match]:
     return list(found.values())
 
 
+def not_executable(facts: Facts) -> bool:
+    """Whether its log says why a shell could not execute a program, as its exit code does not."""
+    return any(re.search(r"exec format error|bad interpreter", line, re.IGNORECASE) for line in facts.said[-FEW:])
+
+
 def language(facts: Facts) -> str:
     """The language of the stack trace at the end of the log; empty where there is none."""
     lines = _last(facts, FAR)
@@ -86,7 +94,7 @@ def weight(facts: Facts, match: Match) -> Weight:
     """How much a line says: less where others follow it, and where the program goes on."""
     if match.chatter or match.after >= NEAR:
         return Weight.POSSIBLE
-    if facts.running and match.cause in _CLIENTS:
+    if facts.running and (match.cause in _CLIENTS or _WARNING.search(match.line[:_LEVEL])):
         return Weight.POSSIBLE
     if facts.exit_code == 0 and not facts.running and not facts.restarting:
         return Weight.POSSIBLE

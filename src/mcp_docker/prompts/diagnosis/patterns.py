@@ -34,13 +34,14 @@ SAID: tuple[tuple[Cause, str], ...] = (
         Cause.LINE_ENDINGS,
         r"\r': |\\r': |\^m\b|env: .*\\r|illegal option -\r?$|invalid option -?\r?$|not found\r$|\r: not found",
     ),
+    (Cause.INTERPRETER_MISSING, r"bad interpreter|cannot execute: required file not found"),
     (Cause.SEGMENTATION_FAULT, r"segmentation fault|\bsigsegv\b(?!: segmentation violation)"),
     (Cause.ILLEGAL_INSTRUCTION, r"illegal instruction|\bsigill\b|cpu does not support"),
     (Cause.EXEC_FORMAT, r"exec format error|cannot execute binary file"),
     (
         Cause.DATA_VERSION,
         r"database files are incompatible|initialized by \S+ version|unsupported redo log|downgrade.*not supported"
-        r"|featurecompatibilityversion|can't handle rdb format|upgrade.*data(base)? (dir|files)",
+        r"|using \"pg_upgrade\"|featurecompatibilityversion|can't handle rdb format|upgrade.*data(base)? (dir|files)",
     ),
     (
         Cause.STALE_LOCK,
@@ -86,12 +87,13 @@ SAID: tuple[tuple[Cause, str], ...] = (
         Cause.LOGIN_REFUSED,
         r"authentication failed|access denied for user|invalid (username|password|credentials|api key)|wrongpass"
         r"|noauth|login failed|\b401 unauthorized|login was refused|access_refused"
-        r"|no pg_hba\.conf entry|not authorized|incorrect password",
+        r"|(locate|load) credentials|no pg_hba\.conf entry|not authorized|incorrect password",
     ),
     (
         Cause.NAME_UNKNOWN,
         r"name or service not known|temporary failure in name resolution|\benotfound\b|\beai_again\b|no such host"
         r"|bad address|could not (resolve|translate) host|can'?t resolve|cannot resolve|unknownhost|unknown host"
+        r"|\blookup \S+ on \S+:53\b"
         r"|name does not resolve|nodename nor servname|server misbehaving|host not found|getaddrinfo|failed to lookup"
         r"|name resolution|\bnxdomain\b|unknown mysql server host|dns (lookup|resolution|error)",
     ),
@@ -132,7 +134,8 @@ SAID: tuple[tuple[Cause, str], ...] = (
     ),
     (
         Cause.MISSING_FILE,
-        rf"no such file|\benoent\b|filenotfound|nosuchfile|file not found|{_FAILED} (open|find|read|load|stat|locate)\b"
+        r"no such file|\benoent\b|filenotfound|nosuchfile|file not found"
+        rf"|{_FAILED} (open|find|read|load|stat|locate)\b(?! credentials)"
         r"|does not exist|doesn't exist|\bmissing (file|config)|unable to access jarfile",
     ),
     (

@@ -17,19 +17,25 @@ _WAITING = r"wait|retry|retries|attempt|connect|unavailable|not ready|not availa
 _PLACES = r"HOST|URL|URI|ADDR|SERVER|ENDPOINT|BROKER|DSN|UPSTREAM|BACKEND"
 _WORD = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
 _LOCAL = re.compile(r"\blocalhost\b|\b127\.0\.0\.1\b|\[::1\]|(?<![\w:])::1\b", re.IGNORECASE)
+_UPSTREAM = re.compile(r"\bupstream: \"[^\"]*")
+"""Where a proxy connects to, in a line that also names its client, itself and the host that was asked for."""
 
 
 def reach(facts: Facts, match: logs.Match) -> Iterator[Finding]:
     """Why the connection that a line of the log tells of came to nothing."""
     sure = logs.weight(facts, match)
-    if peer := _peer(facts, match.text):
+    shared = facts.network_mode == "host" or facts.network_mode.startswith("container:")
+    upstream = _UPSTREAM.search(match.line)
+    local = _LOCAL.search(upstream[0] if upstream else match.line)
+    if match.cause is not Cause.NAME_UNKNOWN and not shared and local:
+        # libraries and clients have the names of what they connect to, and so have containers
+        yield Finding(Cause.OWN_LOCALHOST, sure)
+    elif peer := _peer(facts, match.text):
         yield _to_peer(facts, match, peer, sure)
     elif facts.network_mode == "none":
         yield Finding(Cause.NO_NETWORK, sure, "its network mode is none")
     elif "host.docker.internal" in match.text and match.cause is Cause.NAME_UNKNOWN:
         yield Finding(Cause.HOST_NAME, sure, "on Linux it has to be added as an extra host, as host-gateway")
-    elif match.cause is not Cause.NAME_UNKNOWN and _LOCAL.search(match.text):
-        yield Finding(Cause.OWN_LOCALHOST, sure)
     elif internal := _internal(facts):
         yield Finding(Cause.INTERNAL_NETWORK, sure, internal)
     else:

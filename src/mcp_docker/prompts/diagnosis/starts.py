@@ -9,7 +9,7 @@ from mcp_docker.tools.containers.read import container_name
 
 _WRAPPERS = re.compile(
     r"^.*(unable to start container process|oci runtime create failed|(runc|crun) create failed"
-    r"|failed to create task for container|failed to set up container networking): "
+    r"|failed to create task for container|failed to set up container networking|error during container init): "
 )
 
 # in this order: the narrower words decide, and paths of strangers are in all of them
@@ -25,7 +25,7 @@ _ERRORS: tuple[tuple[Cause, str], ...] = (
     (Cause.FILES_USED_UP, r"too many open files"),
     (Cause.DISK_FULL, r"no space left on device|disk quota exceeded"),
     (Cause.PROCESSES_USED_UP, r"resource temporarily unavailable|pids\.max|can't fork"),
-    (Cause.PORT_PRIVILEGED, r"(listen|bind|expose|port).*permission denied|cannot expose privileged port"),
+    (Cause.PORT_PRIVILEGED, r"(listen|bind|expose|\bport\b).*permission denied|cannot expose privileged port"),
     (Cause.ADDRESS_NOT_HERE, r"cannot assign requested address"),
     (
         Cause.PORT_TAKEN,

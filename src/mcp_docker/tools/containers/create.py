@@ -8,6 +8,7 @@ from typing import Annotated, Any, Self
 from pydantic import Field, PrivateAttr, model_validator
 
 from mcp_docker.engine import lookup
+from mcp_docker.errors import InvalidArguments
 from mcp_docker.tool import Answer, Context, Demand, Outlook, Power, Thing, Tier, Tool
 from mcp_docker.tools import making
 from mcp_docker.tools.containers.lifecycle import State, name_of, settled, state_of
@@ -142,6 +143,13 @@ class CreateContainer(
         yield from (_demand(mount) for mount in self.volumes or [] if mount.is_host_path)
 
     def look(self, ctx: Context) -> Outlook:
+        # Podman makes --mount's text of each, and parts that at its commas
+        odd = [mount for mount in self.volumes or [] if "," in mount.source + mount.target]
+        if odd and ctx.engine.connected.is_podman:
+            raise InvalidArguments(
+                f"volumes: Podman takes what follows the comma in {f'{odd[0].source}:{odd[0].target}'!r} for an option",
+                "use paths without commas.",
+            )
         changes: list[Thing] = []
         demands: list[Demand] = []
         named = [mount for mount in self.volumes or [] if mount.source and not mount.is_host_path]

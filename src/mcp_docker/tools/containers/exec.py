@@ -83,6 +83,8 @@ class ExecCommand(
     def _reach(self, ctx: Context, found: dict[str, Any]) -> Iterator[Demand]:
         """What a command in this container would have beyond the container itself."""
         name = name_of(found)
+        # whose processes are seen, their files are too: /proc/PID/root
+        sees_others = str((found.get("HostConfig") or {}).get("PidMode") or "").startswith("container:")
         for container in shared(ctx, found):
             if not container:
                 # it may have had the host's
@@ -94,8 +96,9 @@ class ExecCommand(
             for kind in ("NetworkMode", "PidMode", "IpcMode", "UTSMode", "UsernsMode"):
                 if host.get(kind) == "host":
                     yield Demand(Power.EXEC_TARGET, f"{where} which shares the host's namespace ({kind}),")
-        for path in (*host_paths(found), *volume_sources(ctx, found)):
-            yield Demand(Power.EXEC_MOUNT, path)
+            if container is found or sees_others:
+                for path in (*host_paths(container), *volume_sources(ctx, container)):
+                    yield Demand(Power.EXEC_MOUNT, path)
         user, own = self.user.partition(":")[0], users.own(found)
         if user and user != own and not users.is_root(own) and users.may_be_root(ctx.engine, found, user):
             yield Demand(Power.EXEC_ROOT, f"({user}) in {name}, whose own user is {own},")

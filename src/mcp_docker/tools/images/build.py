@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from mcp_docker.engine import config, context, dockerfile, transfer
-from mcp_docker.errors import BuildKitRequired
+from mcp_docker.errors import BuildKitRequired, InvalidArguments
 from mcp_docker.tool import Answer, Context, Demand, Outlook, Power, Tier, Tool
 from mcp_docker.tools.fields import Environment, ImageName, Labels, reference
 from mcp_docker.tools.images.transfer import carrier
@@ -138,7 +138,8 @@ class BuildImage(
         arguments = self._arguments(ctx)
         query = {
             "t": tag,
-            "dockerfile": folder.dockerfile,
+            # Podman takes a name that is JSON for a list of other files, of URLs and of the host's own
+            "dockerfile": f"./{folder.dockerfile}" if ctx.engine.connected.is_podman else folder.dockerfile,
             "target": self.target,
             "nocache": self.nocache,
             "pull": self.pull,
@@ -157,6 +158,11 @@ class BuildImage(
     def _check_builder(self, ctx: Context, folder: context.BuildContext) -> None:
         """Refuse what the engine's builder would refuse late, or build wrong."""
         engine = ctx.engine.connected
+        if engine.is_podman and folder.dockerfile.endswith(".in"):
+            raise InvalidArguments(
+                f"dockerfile: Podman would have the C preprocessor change {folder.dockerfile!r} after it was looked at",
+                "give it a name that does not end in .in.",
+            )
         if engine.is_podman:
             wanted = None if _version(engine.version) >= _HEREDOCS_ON_PODMAN else dockerfile.heredoc(folder.text)
         else:

@@ -1,5 +1,6 @@
 """Images: from registries, to registries, and under other names."""
 
+import re
 from collections.abc import Iterator
 from typing import Annotated, Any, Self
 
@@ -63,7 +64,7 @@ class PullImage(
         if self.all_tags:
             if ctx.engine.connected.is_podman:
                 raise Unsupported("Podman pulls one tag at a time", "name each tag in a call of its own.")
-            here: list[dict[str, Any]] = ctx.engine.docker.images(name=named.name)
+            here: list[dict[str, Any]] = ctx.engine.docker.images(name=_familiar(named.name))
             return Outlook(changes=tuple(thing(image, tag) for image in here for tag in tags(image)))
         moved = None if named.digest else carrier(ctx.engine, whole_name(named))
         return Outlook(changes=(moved,) if moved else ())
@@ -108,8 +109,13 @@ class PullImage(
 
 def _named(ctx: Context, name: str) -> dict[str, str]:
     """The images of a repository by tag."""
-    found: list[dict[str, Any]] = ctx.engine.docker.images(name=name)
+    found: list[dict[str, Any]] = ctx.engine.docker.images(name=_familiar(name))
     return {tag: image["Id"] for image in found for tag in tags(image)}
+
+
+def _familiar(name: str) -> str:
+    """A repository's name as lists show it, and as engines compare it with filters."""
+    return re.sub(r"^(index\.)?docker\.io/(library/)?", "", name)
 
 
 def tagged(image: str, tag: str | None) -> Reference:
