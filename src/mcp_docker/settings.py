@@ -66,7 +66,7 @@ def _roots(values: tuple[str, ...]) -> tuple[str, ...]:
 def _networks(values: tuple[str, ...]) -> tuple[str, ...]:
     for value in values:
         try:
-            ipaddress.ip_network(value)
+            ipaddress.ip_network("" if "%" in value else value)  # networks have no zone
         except ValueError:
             raise ValueError(f"{value!r} is no network: write 10.0.0.0/8, 192.168.1.7 or fd00::/8") from None
     return values

@@ -10,7 +10,7 @@ with instrumented():
 
 MODULES = ("mcp_docker.http.clients",)
 PROXIES = ("10.0.0.0/8", "fd00::/8", "192.0.2.7")
-TRUSTED = clients.networks(PROXIES, everything=False)
+TRUSTED = clients.networks(PROXIES)
 
 
 def is_proxy(address: clients.Address) -> bool:

@@ -127,7 +127,7 @@ class Application:
         self._told: TTLCache[str, bool] = TTLCache(MOST_TOLD, TOLD_SECONDS)
         self._audit = audit
         self._engine = engine
-        self._trusted = clients.networks(settings.security_trusted_proxies, everything=False)
+        self._trusted = clients.networks(settings.security_trusted_proxies)
         self._groups = GroupMap(
             settings.security_oauth_groups_claim,
             {
