@@ -23,7 +23,8 @@ PATIENCE = 30.0
 KILLS = int(os.environ.get("MCP_DOCKER_TEST_KILLS", "5"))
 """At how many moments servers are killed; more of them at night."""
 UNMEASURED = {"COVERAGE_PROCESS_CONFIG": ""}
-"""For servers whose end is timed: coverage writes its data then, which may take longer than the end itself."""
+"""For servers whose end is judged: coverage writes its data then, which may take longer than the end itself, and
+crashes where two threads end the process at once."""
 
 Message = dict[str, Any]
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from mcp_docker.audit.verify import verify
-from tests.e2e.process import KILLS, SESSIONLESS, Message, ServerProcess, done, environment, eventually
+from tests.e2e.process import KILLS, SESSIONLESS, UNMEASURED, Message, ServerProcess, done, environment, eventually
 from tests.e2e.web import BOTH, WebServer
 from tests.faults.calls import CALLS, Round, World, settings
 
@@ -120,7 +120,8 @@ def ended(at: Round, number: signal.Signals, moment: float, env: dict[str, str],
     """What is wrong after a server was ended so many seconds after it was asked for a round of calls."""
     audit = folder / f"{at.id}.jsonl"
     answers: dict[str, Message] = {}
-    with ServerProcess(folder / f"{at.id}.log", env | {"SECURITY_AUDIT_LOG_FILE": str(audit)}) as server:
+    kept = env | UNMEASURED | {"SECURITY_AUDIT_LOG_FILE": str(audit)}
+    with ServerProcess(folder / f"{at.id}.log", kept) as server:
         server.open()
         at.prepare()  # just before, since an engine forgets its events soon
         requests = {name: server.begin(call.tool, **call.arguments(at)) for name, call in CALLS.items()}

@@ -12,7 +12,7 @@ import docker
 import pytest
 
 from mcp_docker.audit.verify import verify
-from tests.e2e.process import Message, ServerProcess, done, environment, eventually, refused
+from tests.e2e.process import UNMEASURED, Message, ServerProcess, done, environment, eventually, refused
 from tests.faults.calls import LIMITS, World, leads_on, settings
 from tests.faults.engine import Engine
 from tests.faults.rounds import Rounds
@@ -55,7 +55,7 @@ def server(own: World, engine: Engine, tmp_path: Path) -> Iterator[ServerProcess
         HOME=str(tmp_path),
         DOCKER_HOST=engine.address,
         SECURITY_AUDIT_LOG_FILE=str(tmp_path / "audit.jsonl"),
-        **settings(own) | {"SAFETY_TOOL_TIMEOUTS": ""},
+        **settings(own) | {"SAFETY_TOOL_TIMEOUTS": ""} | UNMEASURED,
     )
     with ServerProcess(tmp_path / "stderr", env) as server:
         yield server.open()
