@@ -220,7 +220,7 @@ def test_a_server_whose_answers_nobody_reads_ends(start: Start, leave: Leave) ->
 
 
 def test_a_server_whose_output_was_closed_ends_by_itself(start: Start) -> None:
-    server = start(reads=False)
+    server = start(reads=False, **UNMEASURED)
     assert server.process.stdout is not None
     server.process.stdout.close()
     server.send("initialize", hello())

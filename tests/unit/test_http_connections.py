@@ -36,15 +36,15 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
             ENDED.append(scope["path"])
     body = await Request(scope, receive).body()
     if scope["path"] == "/slow":
-        await anyio.sleep(0.9)
+        await anyio.sleep(1.5)
     await PlainTextResponse(body)(scope, receive, send)
 
 
 @pytest.fixture
 def port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
-    """A server whose limits are short."""
-    monkeypatch.setattr(connections, "HEAD_SECONDS", 0.6)
-    monkeypatch.setattr(connections, "READ_SECONDS", 0.6)
+    """A server whose limits are short, but longer than a busy machine keeps a client from its turn."""
+    monkeypatch.setattr(connections, "HEAD_SECONDS", 1.0)
+    monkeypatch.setattr(connections, "READ_SECONDS", 1.0)
     listener = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(
         uvicorn.Config(app, http=Connection, ws="none", lifespan="off", log_config=None, timeout_keep_alive=30)
@@ -111,7 +111,7 @@ def test_the_head_of_a_second_request_is_not_waited_for_either(port: int) -> Non
 def test_between_requests_and_during_a_call_there_is_time(port: int) -> None:
     with connected(port) as client:
         answered(client, HEAD % b"slow" + b"ho", b"ho")
-        client.settimeout(0.9)
+        client.settimeout(1.5)
         with pytest.raises(TimeoutError):
             client.recv(1)
         client.settimeout(10)
@@ -124,7 +124,7 @@ def test_there_is_time_too_after_an_answer_that_came_before_the_body(port: int) 
         answered(client, HEAD % b"early", b"no")
         client.sendall(b"h")
         client.sendall(b"i")
-        client.settimeout(0.9)
+        client.settimeout(1.5)
         with pytest.raises(TimeoutError):
             client.recv(1)
         client.settimeout(10)
@@ -164,8 +164,7 @@ def test_a_client_that_takes_nothing_is_cut(port: int) -> None:
         assert ENDED
 
 
-def test_a_client_that_takes_everything_is_not_cut(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections, "READ_SECONDS", 1.0)  # so long may it be kept from reading by a busy machine
+def test_a_client_that_takes_everything_is_not_cut(port: int) -> None:
     with connected(port) as client:
         client.sendall(HEAD % b"endless" + b"hi")
         deadline = time.monotonic() + 2

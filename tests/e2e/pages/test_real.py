@@ -72,7 +72,7 @@ async def test_logs_of_a_real_engine(
     app: Host, client: Client, raw: docker.APIClient, container: Callable[..., str]
 ) -> None:
     # pauses between both streams, or the engine may write down first what was said last
-    endless = "i=0; while :; do i=$((i+1)); echo out $i; sleep 0.05; echo err $i >&2; sleep 0.05; done"
+    endless = "i=0; while :; do i=$((i+1)); echo out $i; sleep 0.2; echo err $i >&2; sleep 0.2; done"
     made = container(["sh", "-c", endless])
 
     def more_than(lines: int) -> None:

@@ -112,6 +112,9 @@ def _killed(facts: Facts) -> Finding:
     """Killed, and the engine does not say that it was for memory."""
     if facts.memory_limit and any(line.strip() == "Killed" for line in facts.said[-20:]):
         return Finding(Cause.OUT_OF_MEMORY, Weight.LIKELY, f"exit code 137, and its log says so; {limit(facts)}")
+    if any(event.action == "oom" for event in facts.events):
+        # an engine that hears of the end first tells nothing of the kill
+        return Finding(Cause.OUT_OF_MEMORY, Weight.LIKELY, f"exit code 137, as a run before; {limit(facts)}")
     if _remembered(facts):
         return Finding(
             Cause.KILLED_OUTSIDE,
