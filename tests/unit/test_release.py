@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
+from docker.utils.build import exclude_paths
 
 from mcp_docker import __version__
 from mcp_docker.settings import Settings, load
@@ -140,6 +141,15 @@ def test_a_release_needs_the_tag_the_repository_and_a_date(
     assert changelog.main([f"v{__version__}", "someone/else"]) == 1
     monkeypatch.setattr(changelog, "newest", lambda: ("0.0.1", "2026-01-31", "* News."))
     assert changelog.main([]) == 1
+
+
+def test_the_image_that_fuzz_targets_are_made_in_gets_all_that_they_are_made_of() -> None:
+    rules = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if not line.startswith("#")]
+    targets = [path for path in (ROOT / "tests/fuzz").rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    taken = {str(path.relative_to(ROOT)) for path in targets}
+    taken |= {".clusterfuzzlite/build.sh", "requirements/fuzz.txt", "src/mcp_docker/cli.py", "tests/__init__.py"}
+    assert len(targets) > 100
+    assert taken <= exclude_paths(str(ROOT), rules)
 
 
 @pytest.mark.parametrize(
