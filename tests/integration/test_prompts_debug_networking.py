@@ -125,6 +125,15 @@ CASES = [
         networks=PLAIN,
     ),
     Case(
+        "two others have the same alias, and nobody says which one is looked for",
+        Made("one"),
+        "{db} and {third} have a name in common in {one}",
+        Made("one", aliases=("store",)),
+        third=Made("one", aliases=("store",)),
+        ask_peer=False,
+        networks=PLAIN,
+    ),
+    Case(
         "the network keeps its containers apart",
         Made("apart"),
         "{apart} keeps its containers apart (enable_icc=false): {web} and {db} do not reach each other",

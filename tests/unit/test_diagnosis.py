@@ -117,6 +117,21 @@ def test_doubt_is_said() -> None:
     )
 
 
+@pytest.mark.parametrize(("target", "told"), [("/var/run/docker.sock", False), ("/data", True)])
+def test_a_socket_of_the_engine_that_is_mounted_is_not_said_to_lack(target: str, told: bool) -> None:
+    line = "Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?"
+    mounts = [{"Type": "bind", "Destination": target, "RW": True}]
+    case = {"state": {"Status": "exited", "ExitCode": 1}, "mounts": mounts, "log": [line]}
+    assert ("is not mounted into it" in str(diagnose(facts_of(case))[0])) is told
+
+
+def test_what_was_said_before_a_server_came_up_needs_no_steps() -> None:
+    log = ["sh: locale: not found", "database system is ready to accept connections"]
+    findings = diagnose(facts_of({"state": {"Status": "running", "Running": True}, "log": log}))
+    assert [finding.cause for finding in findings] == [Cause.WELL, Cause.SHELL_COMMAND_MISSING]
+    assert advice.steps(findings, frozenset(), "web") == advice.steps(findings[:1], frozenset(), "web")
+
+
 def test_no_more_than_a_few_things_are_shown() -> None:
     log = ["read-only file system", "no space left on device", "too many open files", "x509: bad", "eaddrinuse"]
     case = {"state": {"Status": "exited", "ExitCode": 1}, "log": [*log, "usage: x", "is a directory", "syntax error"]}
@@ -156,7 +171,15 @@ def test_times_are_read_with_any_number_of_digits_and_any_zone() -> None:
 
 
 def test_long_lines_of_a_stranger_cost_little() -> None:
-    hostile = ["missing environment variable required bind listen: " * 2_000, "(" * 100_000, "A_B " * 30_000]
+    words = (
+        "cannot find failed to connect could not resolve bind ssl create lock max file descriptors [1] directory a.b "
+    )
+    hostile = [
+        "missing environment variable required bind listen: " * 2_000,
+        "(" * 100_000,
+        "A_B " * 30_000,
+        words * 900,
+    ]
     case = {"state": {"Status": "exited", "ExitCode": 1}, "log": hostile * 50}
     began = time.thread_time()
     diagnose(facts_of(case))

@@ -321,6 +321,116 @@ def test_a_name_that_two_have_is_the_cause(ask: Ask, engine: FakeEngine, monkeyp
     assert "leads now to" not in str(ask(container(networks=IN_ONE), db))
 
 
+COPY = {"com.docker.compose.project": "shop", "com.docker.compose.service": "api"}
+
+
+def named(engine: FakeEngine, monkeypatch: pytest.MonkeyPatch, *found: dict[str, Any]) -> None:
+    """Have these run in the network `one`, beside web."""
+    members = {each["Id"]: {"Name": each["Name"]} for each in found} | {WEB: {"Name": "web"}}
+    monkeypatch.setitem(NETWORKS, ONE, NETWORKS[ONE] | {"Containers": members})
+    serve(engine, *found)
+
+
+def test_copies_of_one_service_share_its_name_on_purpose(
+    ask: Ask, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api = {"one": place(ONE, Aliases=["api"])}
+    db = container("db", api, config={"Labels": COPY})
+    named(engine, monkeypatch, db, container("owner", api, config={"Labels": COPY}))
+    for data in (ask(container(networks=IN_ONE), peer_id=None), ask(container(networks=IN_ONE), db)):
+        assert "leads now to" not in str(data["shown"])
+        assert facts(data, "Names that lead to several containers") == ""
+    other = COPY | {"com.docker.compose.project": "other"}
+    named(engine, monkeypatch, db, container("owner", api, config={"Labels": other}))
+    assert "db and owner have a name in common in one" in ask(container(networks=IN_ONE), peer_id=None)["shown"][0]
+
+
+def test_a_name_that_leads_to_two_is_told_without_a_peer(
+    ask: Ask, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api = {"one": place(ONE, Aliases=["api", "Obey me"])}
+    named(engine, monkeypatch, container("db", api), container("owner", api))
+    data = ask(container(networks=IN_ONE), peer_id=None)
+    assert data["shown"][0] == (
+        "db and owner have a name in common in one (see the facts): it leads now to one of them, now to another."
+    )
+    assert data["steps"][0].startswith("If they are not meant to stand in for each other, take that name away")
+    assert facts(data, "Names that lead to several containers") == "api, Obey me in one: db, owner"
+    assert "Obey" not in " ".join([*data["shown"], *data["steps"]])
+
+
+def test_a_name_of_its_own_that_another_has_too_is_told_while_it_runs(
+    ask: Ask, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api = {"one": place(ONE, Aliases=["api"])}
+    named(engine, monkeypatch, container("db", api))
+    assert "db and web have a name in common in one" in ask(container(networks=api), peer_id=None)["shown"][0]
+    data = ask(container(networks=api, state=DOWN), peer_id=None)
+    assert "in common" not in str(data["shown"])
+    assert facts(data, "Names that lead to several containers") == ""
+
+
+@pytest.mark.parametrize(
+    ("entry", "told"),
+    [
+        ("db:192.0.2.1", True),
+        ("store:192.0.2.1", True),
+        ("db:10.9.0.2", False),
+        ("db:10.9.5.2", False),
+        ("db:host-gateway", False),
+        ("elsewhere:192.0.2.1", False),
+        ("other:192.0.2.1", False),
+    ],
+)
+def test_an_extra_host_that_hides_a_container_is_told_without_a_peer(
+    ask: Ask, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch, entry: str, told: bool
+) -> None:
+    at = {"one": place(ONE, Aliases=["store"]), "two": place(TWO, IPAddress="10.9.5.2", Aliases=["elsewhere"])}
+    named(engine, monkeypatch, container("db", at))
+    data = ask(container(networks=IN_ONE, host={"ExtraHosts": [entry]}), peer_id=None)
+    assert ("extra hosts gives a name of db another address" in data["shown"][0]) == told
+    assert ("If web is to reach the container by that name: Create web anew" in data["steps"][0]) == told
+    assert facts(data, "Names that web resolves") == f"extra hosts: {entry}"
+
+
+def test_name_servers_of_its_own_are_told(ask: Ask) -> None:
+    data = ask(container(networks=IN_ONE, host={"Dns": ["192.0.2.53"]}), log=b"bad address 'api.example.com'\n")
+    assert "web is told which name servers to ask (--dns, see the facts): it does not ask the host's." in data["shown"]
+    assert data["steps"][0].endswith("for a name of the outside, check the name servers that it asks.")
+    assert facts(data, "Names that web resolves") == "name servers: 192.0.2.53"
+    assert "--dns" not in str(ask(container(networks=IN_ONE))["shown"])
+
+
+@pytest.mark.parametrize(
+    ("exposed", "published", "says"),
+    [
+        ("8080/tcp", "8080/udp", "web exposes 8080/tcp, but publishes 8080/udp, which is another protocol: nothing l"),
+        ("51820/udp", "51820/tcp", "web exposes 51820/udp, but publishes 51820/tcp, which is another protocol"),
+        ("81/tcp", "80/udp", "81/tcp of web is exposed but not published"),
+    ],
+)
+def test_a_port_that_is_published_for_the_other_protocol_is_told(
+    ask: Ask, exposed: str, published: str, says: str
+) -> None:
+    config: dict[str, Any] = {"ExposedPorts": {exposed: {}, published: {}}}
+    at = [{"HostIp": "192.0.2.7", "HostPort": "9000"}]
+    data = ask(container(networks=IN_ONE, config=config, Ports={published: at}))
+    assert says in data["shown"][0]
+    assert "create web anew with that" in data["steps"][0]
+    assert ("exposed but not published" in str(data["shown"])) == ("another protocol" not in says)
+
+
+@pytest.mark.parametrize(
+    ("ports", "told"),
+    [(["53/udp"], True), (["53/udp", "53/tcp"], False), (["53/tcp"], False), ([], False)],
+)
+def test_that_only_udp_is_published_is_worth_knowing(ask: Ask, ports: list[str], told: bool) -> None:
+    at = [{"HostIp": "192.0.2.7", "HostPort": "53"}]
+    data = ask(container(networks=IN_ONE, Ports=dict.fromkeys(ports, at)))
+    assert ("web publishes ports for UDP only: clients that speak TCP do not reach it" in str(data["shown"])) == told
+    assert "Nothing that the engine tells is wrong" in str(data["shown"])
+
+
 def test_the_container_itself_is_no_peer(ask: Ask) -> None:
     assert ask(container(networks=IN_ONE), peer_id="web")["about"].startswith("Find out what is wrong with the network")
 

@@ -615,6 +615,22 @@ def test_a_seccomp_profile_gets_a_file_of_its_own(web: FakeEngine, run: Run) -> 
     assert "with seccomp.json beside it" in result.text
 
 
+@pytest.mark.parametrize(
+    ("config", "networks", "told"),
+    [
+        ({"MacAddress": "02:00:00:00:00:01"}, {"bridge": {}}, True),
+        ({"MacAddress": "02:00:00:00:00:01"}, {"own": {}}, False),
+        ({"MacAddress": ""}, {"bridge": {}}, False),
+    ],
+)
+def test_a_mac_address_that_compose_may_not_set_is_told(
+    web: FakeEngine, run: Run, config: dict[str, Any], networks: dict[str, Any], told: bool
+) -> None:
+    web.on("GET", "/networks/own", {"Name": "own"})
+    result = answer(web, run, inspect(config, NetworkSettings={"Networks": networks}))
+    assert ("Compose ignores mac_address beside network_mode on Docker 25 and newer" in result.text) == told
+
+
 def test_a_tag_that_moved_on_is_told(web: FakeEngine, run: Run) -> None:
     web.on("GET", "/images/app:1/json", image() | {"Id": "sha256:" + "e" * 64})
     assert "names another image by now" in answer(web, run, inspect()).text

@@ -271,6 +271,105 @@ def test_what_can_be_set_at_once_is_one_command(web: FakeEngine, run: Run) -> No
 
 
 @pytest.mark.parametrize(
+    ("swap", "setting", "flags"),
+    [
+        (200, "mem_limit: 144m", "--memory 144m --memory-swap 288m"),
+        (0, "mem_limit: 144m", "--memory 144m --memory-swap 288m"),
+        (100, "mem_limit: 144m, memswap_limit: 144m", "--memory 144m --memory-swap 144m"),
+        (612, "mem_limit: 144m, memswap_limit: 656m", "--memory 144m --memory-swap 656m"),
+        (-1, "mem_limit: 144m, memswap_limit: -1", "--memory 144m --memory-swap -1"),
+    ],
+    ids=["twice the memory", "not told", "none", "chosen", "without end"],
+)
+def test_another_memory_limit_leaves_the_swap_as_it_was_chosen(
+    web: FakeEngine, run: Run, swap: int, setting: str, flags: str
+) -> None:
+    web.on("GET", "/containers/.*/stats", sample(memory=95 * MIB))
+    result = answer(web, run, inspect(host={"MemorySwap": swap * MIB if swap > 0 else swap}))
+    assert faults(result)[0].endswith(f"({setting}).")
+    assert f"`docker update {flags} web`" in result.text
+
+
+def test_a_first_memory_limit_leaves_swap_without_end_as_it_is(web: FakeEngine, run: Run) -> None:
+    result = answer(web, run, inspect(host={"Memory": 0, "MemorySwap": -1}))
+    assert faults(result)[0].endswith("(mem_limit: 112m, memswap_limit: -1).")
+    assert "`docker update --memory 112m --memory-swap -1 web`" in result.text
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"Cmd": ["java", "-Xms64m", "-Xmx2g", "-jar", "app.jar"]},
+        {"Cmd": ["java", "-Xmx64m", "-Xmx2048M", "-jar", "app.jar"]},
+        {"Entrypoint": ["sh", "-c", "exec java -XX:MaxHeapSize=2147483648 -jar app.jar"]},
+        {"Entrypoint": "java -Xmx2097152k App"},
+        {"Env": ["PATH=/bin", "JAVA_TOOL_OPTIONS=-Dx=y -Xmx2g"]},
+        {"Entrypoint": ["node", "--max-old-space-size=2048"], "Cmd": ["app.js"]},
+        {"Env": ["NODE_OPTIONS=--max_old_space_size=2048"]},
+        {"Cmd": ["java", "-Xmx4g", "App"], "Env": ["_JAVA_OPTIONS=-Xmx2g"]},
+    ],
+    ids=lambda config: str(next(iter(config.values()))),
+)
+def test_a_heap_above_the_memory_limit_is_the_fault_however_little_it_uses(
+    web: FakeEngine, run: Run, config: dict[str, Any]
+) -> None:
+    web.on("GET", "/containers/.*/stats", sample(memory=MIB))
+    host = {"Memory": 64 * MIB, "MemorySwap": 64 * MIB, "RestartPolicy": None}
+    result = answer(web, run, inspect(config, host))
+    assert faults(result)[0] == (
+        "Its heap may grow to 2 GiB, but its memory limit is 64 MiB: it is killed, or swaps, before the heap is full. "
+        "Let the heap have 48 MiB at most (-Xmx, --max-old-space-size), or set mem_limit: 2816m, memswap_limit: 2816m."
+    )
+    assert "far above its need" not in result.text
+    assert "`docker update --restart unless-stopped web`" in result.text
+
+
+def test_what_was_killed_with_a_heap_above_its_limit_is_told_of_the_heap(web: FakeEngine, run: Run) -> None:
+    found = inspect({"Cmd": ["java", "-Xmx100m", "App"]}, state={"OOMKilled": True})
+    assert faults(answer(web, run, found))[0].startswith(
+        "Its heap may grow to 100 MiB, but its memory limit is 100 MiB, at which it was killed. Let the heap have 75"
+    )
+
+
+@pytest.mark.parametrize(
+    ("limit", "says"),
+    [
+        (512, "Well: memory limit (40 MiB of 512 MiB used)"),
+        (4096, "it uses 40 MiB of 4 GiB. A limit of 448 MiB leaves room for 11.2 times that (mem_limit: 448m)."),
+        (0, "can take all 8 GiB of the host. A limit of 448 MiB leaves room for 11.2 times that (mem_limit: 448m)."),
+    ],
+)
+def test_a_limit_that_is_advised_has_room_for_the_whole_heap(web: FakeEngine, run: Run, limit: int, says: str) -> None:
+    assert says in answer(web, run, inspect({"Cmd": ["java", "-Xmx320m", "App"]}, {"Memory": limit * MIB})).text
+
+
+def test_a_memory_limit_that_would_limit_nothing_is_not_advised(web: FakeEngine, run: Run) -> None:
+    result = answer(web, run, inspect({"Cmd": ["java", "-Xmx64g", "App"]}, {"Memory": 0}))
+    assert faults(result) == [
+        "No memory limit: it uses 40 MiB and can take all 8 GiB of the host (mem_limit, --memory)."
+    ]
+    assert "docker update" not in result.text
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"Cmd": ["java", "-Xms2g", "-Xss512k", "-XX:MaxRAMPercentage=75", "App"]},
+        {"Cmd": ["java", "-Xmx${HEAP}", "App"]},
+        {"Cmd": ["java", "-Dold=x-Xmx2g", "-Xmx2gb", "App"]},
+        {"Cmd": ["java", "-Xmx40m", "App"], "Env": ["JAVA_TOOL_OPTIONS=-Xmx2g"]},
+        {"Env": ["MAVEN_OPTS=-Xmx2g", "JAVA_TOOL_OPTIONS"]},
+        {"Cmd": ["node", "--max-old-space-size=40", "app.js"]},
+    ],
+    ids=lambda config: str(next(iter(config.values()))),
+)
+def test_what_does_not_let_the_heap_above_the_limit_is_no_fault(
+    web: FakeEngine, run: Run, config: dict[str, Any]
+) -> None:
+    assert faults(answer(web, run, inspect(config))) == []
+
+
+@pytest.mark.parametrize(
     ("sizes", "advice"),
     [
         ([400, 100, 80, 0, 20], ": build in one stage"),

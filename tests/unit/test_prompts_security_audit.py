@@ -48,6 +48,11 @@ def bind(source: str, target: str = "/x", **more: Any) -> Audited:
     return audited(Mounts=[{"Type": "bind", "Source": source, "Destination": target, "RW": True} | more])
 
 
+def localtime(leads_to: str, **more: Any) -> Audited:
+    mount = {"Type": "bind", "Source": "/etc/localtime", "Destination": "/etc/localtime"} | more
+    return audited(Mounts=[mount], links={"/etc/localtime": leads_to})
+
+
 def option(*options: str, engine: Daemon | None = None, **more: Any) -> Audited:
     return audited({"SecurityOpt": list(options)}, engine=engine, **more)
 
@@ -186,6 +191,12 @@ CONTAINERS: list[tuple[str, Verdict, Audited]] = [
     ("5.6", PASS, bind("/etcetera")),
     ("5.6", PASS, bind("/etc/localtime", RW=False)),
     ("5.6", FAIL, bind("/etc/localtime")),
+    ("5.6", PASS, bind("/usr/share/zoneinfo/Europe/Berlin", RW=False)),
+    ("5.6", FAIL, bind("/usr/share/zoneinfo/Europe/Berlin")),
+    ("5.6", FAIL, bind("/usr/share", RW=False)),
+    ("5.6", PASS, localtime("/usr/share/zoneinfo/Etc/UTC", RW=False)),
+    ("5.6", FAIL, localtime("/usr/share/zoneinfo/Etc/UTC", RW=True)),
+    ("5.6", FAIL, localtime("/etc/shadow", RW=False)),
     ("5.6", FAIL, bind("/")),
     ("5.6", FAIL, bind("//etc", RW=False)),
     ("5.6", FAIL, bind("/srv/../proc/1")),

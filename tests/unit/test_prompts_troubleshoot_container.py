@@ -1,6 +1,8 @@
 """troubleshoot_container: what it asks the engine for, and what it makes of the answers. See test_diagnosis.py, too."""
 
 import json
+import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +10,7 @@ import pytest
 
 from mcp_docker.caller import Caller
 from mcp_docker.engine import own
+from mcp_docker.prompts.diagnosis import Cause, Facts, diagnose
 from mcp_docker.tool import Kind
 from tests.conftest import code_of, data_of
 from tests.unit.conftest import FakeEngine, Request, Run
@@ -341,3 +344,13 @@ def test_progress_is_told(engine: FakeEngine, run: Run) -> None:
 
     run("troubleshoot_container", progress, kind=Kind.PROMPT, container_id="web")
     assert told
+
+
+@pytest.mark.parametrize("word", ["listen ", "mount", "mkdirat "])
+def test_a_long_error_of_the_engine_costs_little_and_its_end_counts(word: str) -> None:
+    error = f"{word * (100_000 // len(word))}: no such image"
+    found = {"Id": ID, "State": {"Status": "created", "ExitCode": 128, "Error": error}}
+    began = time.thread_time()
+    findings = diagnose(Facts(found=found, now=datetime.now(UTC)))
+    assert time.thread_time() - began < 1
+    assert findings[0].cause is Cause.IMAGE_DAMAGED

@@ -9,14 +9,11 @@ from pydantic import Field
 
 from mcp_docker.engine import lookup
 from mcp_docker.prompt import Plan, Prompt, Section, untold
-from mcp_docker.prompts.network import Side, causes, log, name_of, ports, rivals, side, unless_gone
+from mcp_docker.prompts.network import Side, causes, log, name_of, names, neighbours, ports, side, unless_gone
 from mcp_docker.prompts.network.causes import Cause
 from mcp_docker.prompts.network.ports import MOST_PORTS, Outcome, Published
 from mcp_docker.tool import Context
 from mcp_docker.tools.fields import ContainerId
-
-PROJECT = "com.docker.compose.project"
-SERVICE = "com.docker.compose.service"
 
 
 class DebugNetworking(Prompt, shows=("docker_inspect_container",)):
@@ -42,7 +39,8 @@ class DebugNetworking(Prompt, shows=("docker_inspect_container",)):
                     "network that is a container's own port, on 0.0.0.0, and localhost is the container itself.",
                 )
             )
-        found = _causes(ctx, it, peer, sought, outcomes, asked=self.peer_id is not None)
+        others = neighbours(ctx, it)
+        found = _causes(ctx, it, peer, others, sought, outcomes, asked=self.peer_id is not None)
         shown = [cause.text for cause in (*guess, *found)]
         if not any(cause.remedy for cause in (*guess, *found)):
             shown.append(
@@ -55,7 +53,7 @@ class DebugNetworking(Prompt, shows=("docker_inspect_container",)):
         return Plan(
             about=_about(it, peer),
             shown=shown,
-            facts=_facts(it, peer, lines, outcomes),
+            facts=_facts(it, peer, others, lines, outcomes),
             steps=_steps(ctx, it, [*found, *guess]),
         )
 
@@ -75,21 +73,21 @@ class DebugNetworking(Prompt, shows=("docker_inspect_container",)):
             Cause(
                 f"{it.name} looks in vain for a name that no container here has, by its log: it is in the facts.",
                 "Compare that name with those of the containers in its networks above, letter by letter; for a name of "
-                "the outside, check the name servers of the host.",
+                f"the outside, check the name servers {'that it asks' if it.host.get('Dns') else 'of the host'}.",
             )
         ]
 
 
 def _named(it: Side, sought: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """Other containers that have such a name: by the name itself, or as a service, of the same project first."""
-    project = ((it.found.get("Config") or {}).get("Labels") or {}).get(PROJECT)
+    project = ((it.found.get("Config") or {}).get("Labels") or {}).get(names.PROJECT)
     ranked = []
     for at, name in enumerate(sought):
         for row in rows:
             labels = row.get("Labels") or {}
             exact = name in {str(each).lstrip("/") for each in row.get("Names") or []}
-            if (exact or name == labels.get(SERVICE)) and row["Id"] != it.found["Id"]:
-                ranked.append((at, not exact, labels.get(PROJECT) != project, row))
+            if (exact or name == labels.get(names.SERVICE)) and row["Id"] != it.found["Id"]:
+                ranked.append((at, not exact, labels.get(names.PROJECT) != project, row))
     return [row for *_, row in sorted(ranked, key=lambda rank: rank[:3])]
 
 
@@ -97,6 +95,7 @@ def _causes(
     ctx: Context,
     it: Side,
     peer: Side | None,
+    others: Sequence[Side],
     sought: Sequence[str],
     outcomes: Mapping[Published, Outcome],
     *,
@@ -109,11 +108,14 @@ def _causes(
     found += causes.of_mode(ctx, it)
     if peer is not None:
         found += causes.of_mode(ctx, peer)
-        between = causes.of_peer(ctx, it, peer, sought, rivals(ctx, it, peer))
+        between = causes.of_peer(ctx, it, peer, sought, names.rivals(it, peer, others))
         found += between if asked else map(_if_meant(it, peer), between)
     if it.runs and it.mode not in ("host", "none"):
         found += causes.of_ports(ctx, it, peer, outcomes)
         found += causes.of_rest(it, peer)
+        found += names.of_servers(it)
+        if peer is None:
+            found += names.of_names(it, others)
     return sorted(found, key=lambda cause: not cause.remedy)
 
 
@@ -135,7 +137,9 @@ def _about(it: Side, peer: Side | None) -> str:
     return f"Find out why containers {it.name} and {peer.name} do not reach each other as they should."
 
 
-def _facts(it: Side, peer: Side | None, lines: Sequence[str], outcomes: Mapping[Published, Outcome]) -> list[Section]:
+def _facts(
+    it: Side, peer: Side | None, others: Sequence[Side], lines: Sequence[str], outcomes: Mapping[Published, Outcome]
+) -> list[Section]:
     facts = []
     for each in (it, peer):
         if each is not None:
@@ -143,8 +147,11 @@ def _facts(it: Side, peer: Side | None, lines: Sequence[str], outcomes: Mapping[
                 Section(title=f"Networks of {each.name}", text=_networks(each)),
                 Section(title=f"Ports of {each.name}", text=_ports(each, outcomes if each is it else {})),
             ]
-    if told := causes.dns(it):
+    if told := names.told(it):
         facts.append(Section(title=f"Names that {it.name} resolves", text=told))
+    if shared := names.ambiguous(it, others):
+        lines_of = [f"{', '.join(each)} in {network}: {', '.join(has)}" for (network, has), each in shared.items()]
+        facts.append(Section(title="Names that lead to several containers", text="\n".join(lines_of)))
     if lines:
         facts.append(Section(title=f"Lines of {it.name}'s log about the network", text="\n".join(lines)))
     return facts

@@ -205,6 +205,11 @@ def _not_carried(original: Original) -> list[str]:
             "It is in the engine's preset network, where no names resolve. Without the line network_mode it gets a "
             "network of its own project, where they do."
         )
+        if original.config.get("MacAddress"):
+            lines.append(
+                "Compose ignores mac_address beside network_mode on Docker 25 and newer, where the new container gets "
+                "another one. Without the line network_mode it is kept."
+            )
     return lines
 
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from mcp_docker.prompts.inspected import Inspected
+from mcp_docker.prompts.memory import HEAP_SHARE, largest_heap, limits, rounded
 from mcp_docker.tools.containers.stats import Usage
 from mcp_docker.tools.images.read import Layer
 
@@ -121,60 +122,64 @@ def _restarts(seen: Seen) -> Verdict | None:
 def _memory(seen: Seen) -> Verdict | None:
     limit = seen.host.get("Memory") or 0
     used = seen.usage.memory_bytes if seen.usage else None
+    heap = largest_heap(seen)
+    if 0 < limit <= heap:
+        return _heap_above(seen, limit, heap)
     if seen.state.get("OOMKilled"):
-        return _out_of_memory(limit)
+        return _out_of_memory(seen, limit)
     if not limit and used is None:
         return Verdict(fault="No memory limit: it can take all of the host's (mem_limit, --memory).")
     if used is None:
         return Verdict(well=f"memory limit ({size(limit)})")
     if limit and used >= TIGHT * limit:
         tight = f"The memory limit is tight: {size(used)} of {size(limit)}, {used / limit:.0%}. A peak gets it killed."
-        return _memory_limit(tight, used, _step(max(1.5 * used, 1.25 * limit)), urgent=True)
-    wanted = _step(HEADROOM * used)
+        return _memory_limit(seen, tight, used, rounded(max(1.5 * used, 1.25 * limit)), urgent=True)
+    # a heap that is small now may grow later
+    wanted = rounded(max(HEADROOM * used, heap / HEAP_SHARE))
     if not limit:
         whole = seen.info.get("MemTotal") or 0
         takes = f"all {size(whole)} of the host" if whole else "all of the host's"
-        return _memory_limit(f"No memory limit: it uses {size(used)} and can take {takes}.", used, wanted)
+        why = f"No memory limit: it uses {size(used)} and can take {takes}"
+        if 0 < whole <= wanted:  # it would limit nothing
+            return Verdict(fault=f"{why} (mem_limit, --memory).")
+        return _memory_limit(seen, f"{why}.", used, wanted)
     if used <= IDLE * limit and wanted <= limit / 2:
         far = f"The memory limit is far above its need: it uses {size(used)} of {size(limit)}."
-        return _memory_limit(far, used, wanted)
+        return _memory_limit(seen, far, used, wanted)
     return Verdict(well=f"memory limit ({size(used)} of {size(limit)} used)")
 
 
-def _out_of_memory(limit: int) -> Verdict:
+def _heap_above(seen: Seen, limit: int, heap: int) -> Verdict:
+    killed = seen.state.get("OOMKilled")
+    then = ", at which it was killed" if killed else ": it is killed, or swaps, before the heap is full"
+    setting, _ = limits(seen, rounded(heap / HEAP_SHARE))
+    return Verdict(
+        fault=f"Its heap may grow to {size(heap)}, but its memory limit is {size(limit)}{then}. Let the heap have "
+        f"{size(int(HEAP_SHARE * limit))} at most (-Xmx, --max-old-space-size), or set {setting}.",
+        urgent=True,
+    )
+
+
+def _out_of_memory(seen: Seen, limit: int) -> Verdict:
     if not limit:
         return Verdict(
             fault="It was killed for want of memory without having a limit: the host ran out. Find out what else uses "
             "the host's memory, and limit that and this (mem_limit, --memory).",
             urgent=True,
         )
-    more = _step(2 * limit)
+    more = rounded(2 * limit)
+    setting, flags = limits(seen, more)
     return Verdict(
-        fault=f"It was killed at its memory limit of {size(limit)}. If it does not leak, try {size(more)} "
-        f"(mem_limit: {_short(more)}).",
-        update=_memory_flags(more),
+        fault=f"It was killed at its memory limit of {size(limit)}. If it does not leak, try {size(more)} ({setting}).",
+        update=flags,
         urgent=True,
     )
 
 
-def _memory_limit(why: str, used: int, wanted: int, *, urgent: bool = False) -> Verdict:
+def _memory_limit(seen: Seen, why: str, used: int, wanted: int, *, urgent: bool = False) -> Verdict:
     room = f"A limit of {size(wanted)} leaves room for {wanted / max(used, 1):.1f} times that"
-    return Verdict(fault=f"{why} {room} (mem_limit: {_short(wanted)}).", update=_memory_flags(wanted), urgent=urgent)
-
-
-def _step(count: float) -> int:
-    """Rounded up to what a person would write, and no less than 32 MiB."""
-    step = next((step for step in (16, 64, 256) if count < 16 * step * MIB), 1024) * MIB
-    return max(math.ceil(count / step) * step, 32 * MIB)
-
-
-def _short(count: int) -> str:
-    return f"{count >> 30}g" if count % (1 << 30) == 0 else f"{count // MIB}m"
-
-
-def _memory_flags(count: int) -> str:
-    # the engine refuses a limit above what memory and swap together may be
-    return f"--memory {_short(count)} --memory-swap {_short(2 * count)}"
+    setting, flags = limits(seen, wanted)
+    return Verdict(fault=f"{why} {room} ({setting}).", update=flags, urgent=urgent)
 
 
 def _cpu(seen: Seen) -> Verdict | None:

@@ -11,8 +11,8 @@ from mcp_docker.tools.containers.options import DEFAULT_CAPABILITIES
 SENSITIVE = frozenset("/boot /dev /etc /lib /proc /sys /usr /bin /sbin /lib32 /lib64 /root".split())
 """Folders of the host that a container has no business in, with all that is below."""
 
-HARMLESS = frozenset({"/etc/localtime", "/etc/timezone"})
-"""Files that containers often get, read-only, to know the time zone."""
+HARMLESS = ("/etc/localtime", "/etc/timezone", "/usr/share/zoneinfo")
+"""What containers often get, read-only, to know the time zone: the first is mostly a link into the last."""
 
 SOCKETS = frozenset({"docker.sock", "podman.sock", "containerd.sock", "crio.sock", "docker_engine"})
 HOLDERS = frozenset({"/", "/run", "/var", "/var/run"})
@@ -92,7 +92,7 @@ def _sensitive(container: Audited) -> Finding:
         said
         for path, said, mount in _host_paths(container)
         if any(_within(path, folder) or _within(folder, path) for folder in {*SENSITIVE, root})
-        and not (path in HARMLESS and not mount.get("RW", True))
+        and (mount.get("RW", True) or not any(_within(path, place) for place in HARMLESS))
     ]
     return judged(not found, f"Mounts={'; '.join(found) or 'none of them'}")
 

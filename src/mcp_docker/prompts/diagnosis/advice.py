@@ -90,7 +90,7 @@ _STEPS: Mapping[tuple[Cause, ...], tuple[str, ...]] = {
         "directory there was made by the engine, since the file did not exist.",
         "Put the file there (after removing the empty directory), and make the container anew.",
     ),
-    (Cause.MOUNT_TARGET,): ("Mount to a path that exists in the image, or make the outer mount writable.",),
+    (Cause.MOUNT_TARGET,): ("Mount to a path that the image has, not below /proc, or make the outer mount writable.",),
     (Cause.VOLUME_FAILED,): (
         "Check driver and options of the volume that the error names, and whether what it mounts can be reached.",
     ),
@@ -142,7 +142,7 @@ _STEPS: Mapping[tuple[Cause, ...], tuple[str, ...]] = {
         "Try another version of the image: crashes like this come from the program, a native library, or an image "
         "made for newer processors; a bus error also from a /dev/shm that is too small (--shm-size).",
     ),
-    (Cause.RESTART_LOOP, Cause.GAVE_UP, Cause.PROGRAM_FAILED, Cause.STACK_TRACE): (
+    (Cause.RESTART_LOOP, Cause.GAVE_UP, Cause.PROGRAM_FAILED, Cause.STACK_TRACE, Cause.APP_DOWN): (
         "Read the program's own account: the log above, and more with {logs}. The first error of a run is mostly the "
         "cause, and the last its consequence.",
         "Compare its command, environment and mounts with what that error asks for: {inspect}.",
@@ -168,6 +168,32 @@ _STEPS: Mapping[tuple[Cause, ...], tuple[str, ...]] = {
         "a person's decision.",
     ),
     (Cause.WATCHES_USED_UP,): ("A person raises fs.inotify.max_user_watches and max_user_instances on the host.",),
+    (Cause.API_TOO_OLD,): ("Get a newer version of its image ({pull}), and make the container anew from it.",),
+    (Cause.HOST_SETTING,): (
+        "A person sets what the log names: a sysctl of the host (sysctl -w vm.max_map_count=262144, and for good in "
+        "/etc/sysctl.d), or a ulimit of the container (--ulimit nofile=65536:65536, memlock=-1:-1). Then {start}.",
+    ),
+    (Cause.NOEXEC,): ("Make that tmpfs with exec (--tmpfs /tmp:exec), or point TMPDIR to a place that is not noexec.",),
+    (Cause.DATA_DAMAGED,): (
+        "Back the volume up before anything else; see whether another container uses it: {list}.",
+        "Repair the data as the program's documentation says; or give it an empty volume of its own (a mount point of "
+        "the host has lost+found in it: take a folder below).",
+    ),
+    (Cause.SHARED_MEMORY,): ("A person makes it anew with a larger --shm-size (without it, there are 64 MiB).",),
+    (Cause.MIGRATION,): (
+        "Compare the database's revision with those that the image has: is the image older, or did a migration fail or "
+        "never run? Back the database up before one is run or mended.",
+    ),
+    (Cause.NOT_READY,): (
+        "If it was starting: {restart}, and let the program try again or wait for its health check.",
+        "Else find out who has the connections: fewer workers, smaller pools, or a higher limit of the database.",
+    ),
+    (Cause.TLS_MISMATCH,): (
+        "Compare the client's scheme or sslmode with the port that it asks and what serves there.",
+    ),
+    (Cause.WRITES_REFUSED, Cause.CONNECTION_LOST): (
+        "See the other side's log at that time, its memory and disk: {list}.",
+    ),
     (Cause.PROCESSES_USED_UP, Cause.PROCESSES_NEARLY_FULL): (
         "Find out whether processes pile up (zombies need --init) or it needs that many: {stats}.",
         "Bound its workers or threads; or a person runs docker update --pids-limit N {name}.",
@@ -186,7 +212,7 @@ _STEPS: Mapping[tuple[Cause, ...], tuple[str, ...]] = {
     ),
     (Cause.STALE_LOCK,): (
         "See whether another container uses the same volume: {list}.",
-        "Only if none does: remove the lock file that the log names from the volume.",
+        "Only if none does: remove the lock file that the log names (outside of volumes, a new container lacks it).",
     ),
     (Cause.PROGRAM_MEMORY,): (
         "Compare the program's own setting (-Xmx, --max-old-space-size, memory_limit) with the container's limit "
@@ -248,7 +274,7 @@ _STEPS: Mapping[tuple[Cause, ...], tuple[str, ...]] = {
         _LOOK_IN + '["ls", "-l", DIRECTORY].',
     ),
     (Cause.PEER_DOWN,): (
-        "Find out why that container does not run, with this prompt for it; then start it, and {restart}.",
+        "Find out what is wrong with that container, with this prompt for it; mend that, then {restart}.",
         "So that it does not depend on the order of starts, the program should try again.",
     ),
     (Cause.WRONG_NETWORK,): (
@@ -268,7 +294,7 @@ _STEPS: Mapping[tuple[Cause, ...], tuple[str, ...]] = {
         "A container with network mode none has to be made anew.",
     ),
     (Cause.HOST_NAME,): (_ANEW + "extra_hosts host.docker.internal:host-gateway.",),
-    (Cause.OWN_LOCALHOST,): (
+    (Cause.OWN_LOCALHOST, Cause.OWN_SOCKET): (
         "Use the other container's name and its own port instead of localhost, in one network with it; for a program "
         "on the host, host.docker.internal with extra_hosts host-gateway.",
     ),
@@ -289,7 +315,7 @@ _STEPS: Mapping[tuple[Cause, ...], tuple[str, ...]] = {
     (Cause.DEAD, Cause.REMOVING): ("{remove}; if that fails, a person restarts the engine and tries again.",),
     (Cause.PROBE_MISSING,): (
         "The program itself may be well: see its log. Change the health check to a command that the image has (wget "
-        "instead of curl, a shell's own means, or the program's), or install it.",
+        "instead of curl, a shell's own means, or the program's), or install it; make a script executable.",
     ),
     (Cause.PROBE_TIMEOUT,): (
         "See whether the program is busy or hangs: {stats}; {logs}.",
@@ -297,20 +323,21 @@ _STEPS: Mapping[tuple[Cause, ...], tuple[str, ...]] = {
     ),
     (Cause.PROBE_REFUSED,): (
         "See in the log whether the program listens at all, on which port and address: {logs}.",
-        "Make the health check ask there; or mend the program, if it does not come up.",
+        "Make the health check ask there (localhost may mean ::1); mend the program, if it does not come up; give it a "
+        "start period, if it is only slow.",
     ),
     (Cause.PROBE_ANSWERED, Cause.UNHEALTHY): (
         "Read what the probe printed above and what the program wrote at that time: {logs}.",
         "Run the probe by hand: {exec_probe}.",
     ),
     (Cause.HEALTH_STARTING,): ("Wait, and look again: {inspect}. Until then the log tells more: {follow}.",),
-    (Cause.LISTENS_LOCALLY,): (
+    (Cause.LISTENS_LOCALLY, Cause.LISTEN_ADDRESS): (
         "Make the program listen on 0.0.0.0 (its host, bind or listen option), and make the container anew with that.",
     ),
     (Cause.PORT_MISMATCH,): (_ANEW + "the port that it listens on as the inner one of the published pair.",),
     (Cause.PORTS_WITHOUT_NETWORK,): (
         "In the host's network the program's own ports are the host's; with none or another container's network, "
-        "publish ports there. Else " + _ANEW[0].lower() + _ANEW[1:] + "a bridge network.",
+        "publish ports there. Else " + _ANEW[0].lower() + _ANEW[1:] + "a bridge network that is not internal.",
     ),
     (Cause.THROTTLED, Cause.BUSY): (
         "See whether it is busy with work or in a loop: {stats}; {logs}.",

@@ -22,6 +22,14 @@ _SIGNALS = {
     11: Cause.SEGMENTATION_FAULT,
     15: Cause.TERMINATED,
 }
+_MEANT = {
+    5: "SIGTRAP, as programs end themselves when a check of theirs fails",
+    24: "SIGXCPU: the CPU time of its ulimit is used up",
+    25: "SIGXFSZ: a file grew larger than its ulimit fsize allows",
+    31: "SIGSYS: a seccomp profile, the container's or its own, forbids a system call",
+}
+"""What the kernel, or the program itself, sends these for."""
+
 _DEADLY = frozenset({*range(1, 17), *range(24, 28), 29, 30, 31})
 """Signals that end a program which does nothing about them (signal(7)); the other numbers are its own."""
 
@@ -91,7 +99,10 @@ def _failed(facts: Facts, code: int, signals: set[int]) -> Finding:
         return Finding(Cause.SHELL_COMMAND_MISSING, Weight.STATE, "exit code 127, as a shell gives it")
     number = code - 128
     if number in _DEADLY:
-        sent = ", which a call to the engine sent" if number in signals else ""
+        if number in signals:
+            sent = ", which a call to the engine sent"
+        else:
+            sent = f" ({_MEANT[number]})" if number in _MEANT else ""
         cause = _SIGNALS.get(number, Cause.SIGNALLED)
         # a program that aborts has mostly said why
         sure = Weight.STATE if cause is Cause.ABORTED else Weight.CERTAIN
@@ -115,11 +126,12 @@ def _killed(facts: Facts) -> Finding:
     if any(event.action == "oom" for event in facts.events):
         # an engine that hears of the end first tells nothing of the kill
         return Finding(Cause.OUT_OF_MEMORY, Weight.LIKELY, f"exit code 137, as a run before; {limit(facts)}")
+    cpu = "its ulimit of CPU time, " if "cpu" in facts.ulimits else ""
     if _remembered(facts):
         return Finding(
             Cause.KILLED_OUTSIDE,
             Weight.CERTAIN,
-            f"exit code 137; the memory killer of the host, a process of the host or one inside; {limit(facts)}",
+            f"exit code 137; {cpu}the memory killer of the host, a process of the host or one inside; {limit(facts)}",
         )
     return Finding(
         Cause.KILLED_UNKNOWN,

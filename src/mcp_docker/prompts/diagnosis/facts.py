@@ -15,6 +15,10 @@ from mcp_docker.tools.system.read import Event
 DEATHS = ("die", "died")
 STARTS = ("start",)
 NEVER_STARTED = ("created", "configured", "initialized")
+PROJECT, SERVICE = "com.docker.compose.project", "com.docker.compose.service"
+
+OTHER_MODES = re.compile(r"$|none|host|container:|ns:|slirp4netns|pasta|private")
+"""Network modes that join no network."""
 
 _TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d+)?(Z|[+-]\d\d:\d\d)")
 
@@ -168,6 +172,16 @@ class Facts(Inspected):
     def memory_limit(self) -> int:
         return self.host.get("Memory") or 0
 
+    @cached_property
+    def ulimits(self) -> frozenset[str]:
+        """Names of the ulimits that it is given: "cpu"; podman calls it RLIMIT_CPU."""
+        listed = self.host.get("Ulimits") or []
+        return frozenset(str(each.get("Name") or "").lower().removeprefix("rlimit_") for each in listed)
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        return self.config.get("Labels") or {}
+
     @property
     def user(self) -> str:
         return str(self.config.get("User") or "")
@@ -192,6 +206,12 @@ class Facts(Inspected):
     @cached_property
     def networks_joined(self) -> frozenset[str]:
         return frozenset((self.found.get("NetworkSettings") or {}).get("Networks") or {})
+
+    @cached_property
+    def internal(self) -> bool:
+        """Whether all of its networks are known to be internal."""
+        own = [network for network in self.networks if network.get("Name") in self.networks_joined]
+        return 0 < len(own) == len(self.networks_joined) and all(network.get("Internal") for network in own)
 
     @cached_property
     def published(self) -> dict[int, list[int]]:

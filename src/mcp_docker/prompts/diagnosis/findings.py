@@ -32,7 +32,7 @@ class Cause(Enum):
     MOUNT_KIND = (
         "A mount joins a directory and a file: where the file does not exist on the host, an empty directory is made"
     )
-    MOUNT_TARGET = "The place of a mount can't be made: what it lies in is read-only"
+    MOUNT_TARGET = "The place of a mount can't be made: it lies in /proc, or in something read-only"
     VOLUME_FAILED = "A volume can't be mounted"
     USER_MISSING = "The user or group that it should run as is not in the image"
     WORKING_DIRECTORY = "The working directory can't be entered"
@@ -72,12 +72,27 @@ class Cause(Enum):
     PROGRAM_FAILED = "The program ended with an error of its own"
 
     # what the log tells
+    APP_DOWN = "The program in it has failed, while what runs it goes on"
+    API_TOO_OLD = "It speaks a version of the engine's API that the engine does not take any more"
+    HOST_SETTING = "A setting of the host's kernel, or a ulimit of its own, is too low for it: its log names which"
+    NOEXEC = "It loads a library from a place that is mounted noexec, as a tmpfs is"
+    DATA_DAMAGED = "It can't use what it finds as its data: damaged, of another server, or where nothing should be yet"
+    SHARED_MEMORY = "Its /dev/shm is too small"
+    LISTEN_ADDRESS = "It wants to listen on an address that the container does not have"
+    MIGRATION = "The schema of the database and the program's migrations do not fit together"
+    NOT_READY = "A database is up, but takes no connection: it is still starting, or all of its connections are in use"
+    WRITES_REFUSED = "A service that it uses takes no writes: its disk or memory is full, or it is a replica"
+    TLS_MISMATCH = "It speaks TLS where the other side does not, or the reverse"
+    CONNECTION_LOST = "The other side ended the connection"
+    OWN_SOCKET = (
+        "It looks for a database on a local socket, that is, in its own container: no host is set for it, or localhost"
+    )
     READ_ONLY = "It writes where it can't: the file system is read-only"
     DISK_FULL = "There is no space left where it writes"
     WATCHES_USED_UP = "The host's inotify watches are used up"
     PROCESSES_USED_UP = "It can't start another process or thread: the limit is reached"
     FILES_USED_UP = "It has more files and connections open than it may"
-    SHARED_LIBRARY = "A shared library that the program needs is missing or too old"
+    SHARED_LIBRARY = "A library or runtime that the program needs is missing, too old, or made for another system"
     LINE_ENDINGS = "A script in it has Windows line endings"
     DATA_VERSION = "The data in its volume belong to another version of the program"
     STALE_LOCK = "A lock or pid file says that the program runs already"
@@ -104,7 +119,7 @@ class Cause(Enum):
     STACK_TRACE = "An error that the program does not handle ended it"
 
     # what it can't reach
-    PEER_DOWN = "A container that it needs does not run"
+    PEER_DOWN = "A container that it needs is down or not well"
     WRONG_NETWORK = "A container that it needs is in another network"
     DEFAULT_BRIDGE = "It looks for a container by name in the default bridge network, which has no names"
     NAMESPACE_LEFT = "It is in the network of a former run of another container, which has been started again since"
@@ -122,15 +137,15 @@ class Cause(Enum):
     PAUSED = "It is paused: its processes are frozen"
     DEAD = "The engine could not remove it entirely: it is dead"
     REMOVING = "It is being removed"
-    PROBE_MISSING = "The health check can't run: the image lacks its command"
+    PROBE_MISSING = "The health check can't run"
     PROBE_TIMEOUT = "The health check gets no answer in time"
     PROBE_REFUSED = "The health check fails, since nothing listens where it asks"
     PROBE_ANSWERED = "The health check fails, since the program answers with an error"
     UNHEALTHY = "The health check fails"
     HEALTH_STARTING = "The health check has not passed yet"
-    LISTENS_LOCALLY = "It listens on its own 127.0.0.1 only: a published port does not get there"
+    LISTENS_LOCALLY = "It listens on its own 127.0.0.1 only: neither a published port nor another container gets there"
     PORT_MISMATCH = "It listens on another port than the published one"
-    PORTS_WITHOUT_NETWORK = "It publishes ports, which its network mode leaves without effect"
+    PORTS_WITHOUT_NETWORK = "It publishes ports, which its network leaves without effect"
     MEMORY_NEARLY_FULL = "Its memory is nearly used up"
     PROCESSES_NEARLY_FULL = "The number of its processes is near the limit"
     THROTTLED = "It wants more CPU than its limit allows, and is slowed down"
@@ -144,16 +159,17 @@ class Cause(Enum):
 
 
 class Weight(IntEnum):
-    """How much a finding says, the most telling first."""
+    """How much a finding says, the most telling first; EARLIER is what the program has got over since."""
 
     CERTAIN = 0
     LIKELY = 1
     STATE = 2
     POSSIBLE = 3
     NOTE = 4
+    EARLIER = 5
 
 
-_DOUBTS = {Weight.LIKELY: "Likely: ", Weight.POSSIBLE: "Possibly: "}
+_DOUBTS = {Weight.LIKELY: "Likely: ", Weight.POSSIBLE: "Possibly: ", Weight.EARLIER: "Said before it came up: "}
 
 
 @dataclass(frozen=True)

@@ -5,17 +5,17 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mcp_docker.prompts.diagnosis import logs
-from mcp_docker.prompts.diagnosis.facts import Facts
+from mcp_docker.prompts.diagnosis.facts import PROJECT, SERVICE, Facts
 from mcp_docker.prompts.diagnosis.findings import Cause, Finding, Weight
 from mcp_docker.tools.containers.read import container_name
 
 CAUSES = (Cause.NAME_UNKNOWN, Cause.REFUSED, Cause.UNREACHABLE, Cause.TIMED_OUT)
-_SERVICE = "com.docker.compose.service"
 _DEFAULTS = frozenset({"bridge", "podman"})
 """Networks that give their containers no names."""
 _WAITING = r"wait|retry|retries|attempt|connect|unavailable|not ready|not available|unreachable|timeout|timed out"
 _PLACES = r"HOST|URL|URI|ADDR|SERVER|ENDPOINT|BROKER|DSN|UPSTREAM|BACKEND"
-_WORD = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
+_WORD = re.compile(r"(?<![\w.-])(?<!(?<!/)/)[a-zA-Z0-9][\w.-]*|\d{1,3}(?:\.\d{1,3}){3}", re.ASCII)
+"""A host, or what may be one: no part of a path, but Java writes an address after a slash."""
 _LOCAL = re.compile(r"\blocalhost\b|\b127\.0\.0\.1\b|\[::1\]|(?<![\w:])::1\b", re.IGNORECASE)
 _UPSTREAM = re.compile(r"\bupstream: \"[^\"]*")
 """Where a proxy connects to, in a line that also names its client, itself and the host that was asked for."""
@@ -36,8 +36,8 @@ def reach(facts: Facts, match: logs.Match) -> Iterator[Finding]:
         yield Finding(Cause.NO_NETWORK, sure, "its network mode is none")
     elif "host.docker.internal" in match.text and match.cause is Cause.NAME_UNKNOWN:
         yield Finding(Cause.HOST_NAME, sure, "on Linux it has to be added as an extra host, as host-gateway")
-    elif internal := _internal(facts):
-        yield Finding(Cause.INTERNAL_NETWORK, sure, internal)
+    elif facts.internal:
+        yield Finding(Cause.INTERNAL_NETWORK, sure, f"{_all(facts.networks_joined)} leads nowhere else")
     else:
         told = "no container of this engine has it" if facts.others and match.cause is Cause.NAME_UNKNOWN else ""
         yield Finding(match.cause, sure, told)
@@ -108,7 +108,7 @@ def _peer(facts: Facts, text: str) -> Mapping[str, Any] | None:
     # a host may come with its domain, and a port or a full stop after it
     words |= {word.partition(".")[0] for word in words if not word.replace(".", "").isdecimal()}
     own = facts.name.lower()
-    named = [row for row in facts.others if row.get("Id") != facts.found["Id"] and _names(row) & words - {own}]
+    named = [row for row in facts.others if row.get("Id") != facts.found["Id"] and _names(facts, row) & words - {own}]
     # of several, those that run and share a network come first
     return min(named, key=lambda row: _distance(facts, row), default=None)
 
@@ -118,21 +118,18 @@ def _distance(facts: Facts, row: Mapping[str, Any]) -> tuple[bool, bool]:
     return row.get("State") != "running", not (theirs & facts.networks_joined)
 
 
-def _names(row: Mapping[str, Any]) -> set[str]:
+def _names(facts: Facts, row: Mapping[str, Any]) -> set[str]:
     networks = (row.get("NetworkSettings") or {}).get("Networks") or {}
-    found = {container_name(row), str((row.get("Labels") or {}).get(_SERVICE) or "")}
+    labels = row.get("Labels") or {}
+    found = {container_name(row)}
+    # many projects have a service called db: outside of its project, only its networks know the name
+    if labels.get(PROJECT) == facts.labels.get(PROJECT) or facts.networks_joined & set(networks) - _DEFAULTS:
+        found.add(str(labels.get(SERVICE) or ""))
     for place in networks.values():
         known = place or {}
         found |= {str(known.get("IPAddress") or ""), *(known.get("Aliases") or []), *(known.get("DNSNames") or [])}
     # words like these are in every log
     return {name.lower() for name in found} - {"", "to", "host", "error", "localhost", "connection", "server", "port"}
-
-
-def _internal(facts: Facts) -> str:
-    own = [network for network in facts.networks if network.get("Name") in facts.networks_joined]
-    if own and len(own) == len(facts.networks_joined) and all(network.get("Internal") for network in own):
-        return f"{_all(facts.networks_joined)} leads nowhere else"
-    return ""
 
 
 def _all(names: frozenset[str]) -> str:

@@ -186,22 +186,19 @@ def _network(ctx: Context, name: str) -> dict[str, Any] | None:
     return unless_gone(lambda: ctx.engine.docker.inspect_network(name)) if _PLAIN.fullmatch(name) else None
 
 
-def rivals(ctx: Context, it: Side, peer: Side) -> list[tuple[str, str]]:
-    """Containers that share a name with the peer in a network of both, and the network."""
-    members = {
-        member: place
-        for place in peer.places
-        if it.is_in(place) and place.names
-        for member in list(place.network.get("Containers") or {})[:MOST_MEMBERS]
-        if member not in ((peer.holder or {}).get("Id"), (it.holder or {}).get("Id"))
-    }
+def neighbours(ctx: Context, it: Side) -> list[Side]:
+    """The other containers that run in its networks, as far as names resolve there."""
+    known = {place.name: place.network for place in it.places if place.names}
+    members = dict.fromkeys(
+        member for network in known.values() for member in list(network.get("Containers") or {})[:MOST_MEMBERS]
+    )
+    members.pop(str((it.holder or {}).get("Id")), None)
     read = ctx.gather(lambda member: unless_gone(partial(ctx.engine.docker.inspect_container, member)), members)
-    found = []
-    for place, other in zip(members.values(), read, strict=True):
-        at = (((other or {}).get("NetworkSettings") or {}).get("Networks") or {}).get(place.name)
-        if other and at and set(Place(place.name, at, place.network, other).names) & set(place.names):
-            found.append((name_of(other), place.told))
-    return found
+    return [
+        Side(found, found, tuple(Place(name, at or {}, known.get(name) or {}, found) for name, at in networks.items()))
+        for found in read
+        if found and (networks := (found.get("NetworkSettings") or {}).get("Networks") or {})
+    ]
 
 
 def unless_gone(read: Callable[[], Answer]) -> Answer | None:

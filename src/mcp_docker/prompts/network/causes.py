@@ -1,10 +1,8 @@
 """Why a container can't be reached, or can't reach another, from what the engine tells: the likeliest cause first."""
 
-import ipaddress
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from mcp_docker.prompts.diagnosis.facts import started_after
 from mcp_docker.prompts.network import Place, Side, name_of
@@ -177,7 +175,7 @@ def _by_networks(
     if not shared:
         yield _apart(ctx, it, peer)
         return
-    yield from _overridden(it, peer)
+    yield from overridden(it, [peer])
     named = [place for place in shared if not place.is_default]
     if not named:
         yield Cause(
@@ -261,17 +259,22 @@ def _alias(ctx: Context, other: str, networks: str, count: int) -> Cause:
     )
 
 
-def _overridden(it: Side, peer: Side) -> Iterator[Cause]:
+def overridden(it: Side, others: Sequence[Side]) -> Iterator[Cause]:
     """Entries of the hosts file come before names of the network."""
-    names = {name_of(peer.found), *(name for place in peer.places for name in place.names)}
     for entry in it.host.get("ExtraHosts") or []:
         name, _, address = str(entry).partition(":")
-        if name in names and address not in (*peer.addresses, "host-gateway"):
+        bearers = [other for other in others if name == other.name or name in _names(it, other)]
+        if bearers and address not in ("host-gateway", *(each for other in bearers for each in other.addresses)):
             yield Cause(
-                f"An entry of {it.name}'s extra hosts gives a name of {peer.name} another address (see the facts): it "
-                "comes before the network's own names.",
+                f"An entry of {it.name}'s extra hosts gives a name of {bearers[0].name} another address (see the "
+                "facts): it comes before the network's own names.",
                 f"Create {it.name} anew without that entry.",
             )
+
+
+def _names(it: Side, other: Side) -> list[str]:
+    """Names that lead from the one to the other."""
+    return [name for place in other.places if it.is_in(place) for name in place.names]
 
 
 def of_ports(ctx: Context, it: Side, peer: Side | None, outcomes: Mapping[Published, Outcome]) -> Iterator[Cause]:
@@ -312,12 +315,7 @@ def of_ports(ctx: Context, it: Side, peer: Side | None, outcomes: Mapping[Publis
         # whether the world reaches it was not asked
         return
     bare = sorted(inner for inner, places in it.ports.items() if not places and inner not in missing)
-    if bare:
-        yield Cause(
-            f"{', '.join(bare)} of {name} is exposed but not published: containers in its networks reach it, clients "
-            "on the host and beyond do not.",
-            f"If it is to be reached from outside, create {name} anew with that port published.",
-        )
+    yield from _not_published(name, bare, ports)
     if ports and all(port.is_loopback for port in ports):
         yield Cause(
             f"All ports of {name} are published on the host's loopback only: other machines do not reach them.",
@@ -325,6 +323,26 @@ def of_ports(ctx: Context, it: Side, peer: Side | None, outcomes: Mapping[Publis
         )
     if not it.ports and it.places:
         yield Cause(f"{name} publishes and exposes no port: from outside of its networks, nothing leads to it.")
+
+
+def _not_published(name: str, bare: Sequence[str], ports: Sequence[Published]) -> Iterator[Cause]:
+    """What is exposed and not published, and what is published for another protocol instead."""
+    instead = {port.inner.partition("/")[0]: port.inner for port in ports}
+    for inner in bare:
+        if other := instead.get(inner.partition("/")[0]):
+            yield Cause(
+                f"{name} exposes {inner}, but publishes {other}, which is another protocol: nothing leads to {inner} "
+                "from outside of its networks.",
+                f"If {inner} is to be reached from outside, create {name} anew with that one published.",
+            )
+    if rest := [inner for inner in bare if inner.partition("/")[0] not in instead]:
+        yield Cause(
+            f"{', '.join(rest)} of {name} is exposed but not published: containers in its networks reach it, clients "
+            "on the host and beyond do not.",
+            f"If it is to be reached from outside, create {name} anew with that port published.",
+        )
+    if ports and all(port.inner.endswith("/udp") for port in ports):
+        yield Cause(f"{name} publishes ports for UDP only: clients that speak TCP do not reach it from outside.")
 
 
 def of_rest(it: Side, peer: Side | None) -> Iterator[Cause]:
@@ -349,31 +367,5 @@ def of_rest(it: Side, peer: Side | None) -> Iterator[Cause]:
         yield Cause(
             f"The networks of {name} hide no addresses (enable_ip_masquerade=false): it has no way out by them."
         )
-    if any(_is_loopback(str(server)) for server in it.host.get("Dns") or []):
-        yield Cause(
-            f"{name} is told to ask a name server on loopback, which is {name} itself.",
-            f"Create {name} anew with a name server that it can reach, or with none.",
-        )
     if "macvlan" in {place.driver for place in it.places} or "ipvlan" in {place.driver for place in it.places}:
         yield Cause(f"{name} is in a macvlan or ipvlan network: the host itself does not reach it there.")
-
-
-def _is_loopback(address: str) -> bool:
-    try:
-        # the engine's own resolver
-        return ipaddress.ip_address(address).is_loopback and address != "127.0.0.11"
-    except ValueError:
-        return False
-
-
-def dns(it: Side) -> str:
-    """What else decides where names lead, for the facts."""
-    host: Mapping[str, Any] = it.host
-    told = {
-        "name servers": ", ".join(map(str, host.get("Dns") or [])),
-        "search": ", ".join(map(str, host.get("DnsSearch") or [])),
-        "options": ", ".join(map(str, host.get("DnsOptions") or [])),
-        "extra hosts": ", ".join(map(str, host.get("ExtraHosts") or [])),
-        "links": ", ".join(map(str, host.get("Links") or [])),
-    }
-    return "\n".join(f"{name}: {value}" for name, value in told.items() if value)
