@@ -219,7 +219,7 @@ def _shell(_facts: Facts, line: str) -> str:
 
 
 def _processes(facts: Facts, _line: str) -> str:
-    if any(str(limit.get("Name") or "").lower().endswith("nproc") for limit in facts.host.get("Ulimits") or []):
+    if "nproc" in facts.ulimits:
         return "its ulimit nproc counts the processes of its user on the whole host"
     most = facts.host.get("PidsLimit") or 0
     return f"its limit is {most} processes" if most > 0 else "it has no limit of its own: a ulimit, or the host's"
