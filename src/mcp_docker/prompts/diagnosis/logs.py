@@ -15,17 +15,20 @@ _LINE = 400
 """Characters of each end of a line that are looked at: the patterns are to be fast on any line."""
 
 _CHATTER = re.compile(r"\b(info|debug|trace|notice)\b|\"s\": ?\"[ID]\"", re.IGNORECASE)
+_PLAIN = re.compile(r"\"s\": ?\"[ID]\"|\blevel\"?[=:] ?\"?(info|debug)\b|(^|[\]\d] )INFO?\b|\[(I|INFO?)\] ")
+"""The level of a line, in its own field: whatever words come after it."""
 _CLIENTS = frozenset({Cause.LOGIN_REFUSED, Cause.DATABASE_LACKS, Cause.CONNECTION_LOST})
 """What a server that is well writes, too, of those that use it."""
 
 _REQUEST = re.compile(r"\bclient: |\"(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS) /")
 """A server's line about what somebody asked it for."""
-_QUERY = re.compile(r"syntax error at or near")
+_QUERY = re.compile(r"syntax error at or near|permission denied for (table|schema|sequence|view|function|database)")
 """A database's line about what somebody asked it for, or about a script of its own."""
 
 _UP = re.compile(
     r"\bready (for|to (accept|handle)) ([\w-]+ )?connections|\bwaiting for connections|startup complete"
     r"|\b(listening|running|serving|server started|started server|starting development server) (on|at)\b"
+    r"|\bserver (is )?(running|ready|started)\b|successfully started|listening and serving|fully up and running"
     r"|http server listen|start worker processes|\bstarted \w+ in [\d.]+ s",
     re.IGNORECASE,
 )
@@ -47,6 +50,7 @@ _DISPENSABLE = frozenset(
         Cause.MISSING_FILE,
         Cause.VARIABLE_MISSING,
         Cause.LISTEN_ADDRESS,
+        Cause.APP_DOWN,
     }
 )
 """What a server that is up does without."""
@@ -100,6 +104,8 @@ def matches(facts: Facts) -> list[Match]:
         if said:
             last = lines[said[-1]]
             chatter = (bool(_CHATTER.search(last[:80])) and not _GRAVE.search(last)) or bool(_REQUEST.search(last))
+            # those that watch over a program tell calmly of its end
+            chatter |= facts.running and cause is not Cause.APP_DOWN and bool(_PLAIN.search(last[:_LEVEL]))
             few = "\n".join(lines[at] for at in said[-FEW:])
             found[cause] = Match(
                 cause, last, few, len(lines) - 1 - said[-1], chatter, up > said[-1], connected > said[-1]

@@ -3,7 +3,8 @@
 from mcp_docker.prompts.diagnosis.findings import Cause
 
 _FAILED = r"(can'?t|cannot|could ?n[o']t|unable to|failed to)"
-_VARIABLE = r"(?-i:[A-Z][A-Z0-9]*_[A-Z0-9_]+)"
+# not the names of capabilities
+_VARIABLE = r"(?-i:(?<![A-Z_])(?!CAP_|NET_|SYS_|IPC_)[A-Z][A-Z0-9]*_[A-Z0-9_]+)"
 _UNSET = (
     r"(not (set|defined|found|provided)|unset|missing|required|undefined|empty|must be (set|specified|provided)"
     r"|must not be (empty|blank))"
@@ -44,8 +45,8 @@ SAID: tuple[tuple[Cause, str], ...] = (
     (Cause.FILES_USED_UP, r"too many open files|no file descriptors available|\bemfile\b|file descriptors? limit"),
     (
         Cause.PROGRAM_MEMORY,
-        r"(?<!lock memory: )cannot allocate memory|\benomem\b|outofmemoryerror|javascript heap out of memory"
-        r"|std::bad_alloc|memoryerror|(?<!perhaps )out of memory|allowed memory size of"
+        r"(?<!lock memory: )cannot allocate memory|\benomem\b|(?<!on)outofmemoryerror|javascript heap out of memory"
+        r"|std::bad_alloc|\bmemoryerror|(?<!perhaps )out of memory|allowed memory size of"
         r"|could not reserve enough space for|insufficient memory for",
     ),
     (
@@ -99,7 +100,8 @@ SAID: tuple[tuple[Cause, str], ...] = (
         Cause.VARIABLE_MISSING,
         rf"env(ironment)?[ _-]?var.*{_UNSET}|(missing|required|undefined|unset)\b.*\benv(ironment)?([ _-]?var|\b)"
         r"|parameter (null or )?not set|unbound variable|keyerror: ['\"](?-i:[A-Z][A-Z0-9_]{2,})['\"]"
-        rf"|{_VARIABLE}['\"`]?:? (\w+ )?{_UNSET}|(?-i:[A-Z][A-Z0-9_]{{3,}}) is (not set|unset|empty|required)"
+        rf"|{_VARIABLE}['\"`]?:? (\w+ )?{_UNSET}(?!.*\bdefault)"
+        r"|(?-i:[A-Z][A-Z0-9_]{3,}) is (not set|unset|empty|required)"
         rf"|(missing|required?|must|need to|needs|please|specify|set|provide|without)\W+(\w+\W+){{0,6}}(?<!to )"
         rf"{_VARIABLE}"
         r"|password (option )?is not specified|superuser password is not|could not resolve placeholder"
@@ -121,7 +123,8 @@ SAID: tuple[tuple[Cause, str], ...] = (
     ),
     (
         Cause.CERTIFICATE,
-        r"certificate.*(verify failed|expired|unknown|not trusted|invalid|signed)|x509:|self[- ]signed certificate"
+        r"certificate.*(verify failed|expired|unknown|not trusted|invalid)|(?<!ca )certificate.*signed|x509:"
+        r"|self[- ]signed certificate"
         r"|no server certificate|unable to get local issuer|pkix path|tls: (failed|handshake|bad)"
         r"|ssl.*(verify|handshake).*fail|certificate's altnames|no subject alternative|key values mismatch"
         r"|unable to verify the first certificate",
@@ -129,7 +132,7 @@ SAID: tuple[tuple[Cause, str], ...] = (
     (
         Cause.LOGIN_REFUSED,
         r"authentication failed|access denied for user|invalid (username|password|credentials|api key)|wrongpass"
-        r"|noauth|login failed|\b401 unauthorized|login was refused|access_refused"
+        r"|noauth|login failed|(?<!http/1\.1\" )\b401 unauthorized|login was refused|access_refused"
         r"|(locate|load) credentials|no pg_hba\.conf entry|not authorized|incorrect password"
         r"|\bcommand \w+ requires authentication|not allowed to connect to this",
     ),
@@ -140,7 +143,7 @@ SAID: tuple[tuple[Cause, str], ...] = (
         rf"|{_FAILED} resolve ('[\w.-]+'(?! in)|[\w.-]+:\d{{2,5}}(?![\w.]))|no resolvable bootstrap"
         r"|\blookup \S+ on \S+:53\b"
         r"|name does not resolve|nodename nor servname|server misbehaving|host not found|getaddrinfo|failed to lookup"
-        r"|name resolution|\bnxdomain\b|unknown mysql server host|dns (lookup|resolution|error)",
+        r"|name resolution|(?<!is )\bnxdomain\b(?! qr)|unknown mysql server host|dns (lookup|resolution|error)",
     ),
     (
         Cause.DATABASE_LACKS,
@@ -179,8 +182,8 @@ SAID: tuple[tuple[Cause, str], ...] = (
     (Cause.IS_A_DIRECTORY, r"is a directory|\beisdir\b|isadirectoryerror"),
     (
         Cause.NOT_PERMITTED,
-        r"operation not permitted|\beperm\b|capabilit(y|ies)|must be (run as )?(root|superuser)|requires root"
-        r"|\bmlock|lock memory",
+        r"(?<!mbind: )operation not permitted|\beperm\b|capabilit(y|ies)|must be (run as )?(root|superuser)"
+        r"|requires root|\bmlock(?!: supported)|lock memory",
     ),
     (
         Cause.ACCESS_DENIED,
@@ -215,7 +218,7 @@ SAID: tuple[tuple[Cause, str], ...] = (
         r"|pars(e|er|ing) (error|fail)|(error|fail\w*|could not|cannot) (in |to )?pars"
         r"|\[emerg\]|(?<!syntaxerror: )invalid (config|value|json|yaml|url|port|setting|syntax)"
         r"|bad config|config\S* (error|is invalid)|(error|invalid|problem)\b.*\bconfig|yaml\S*error"
-        r"|jsondecodeerror|toml\S*error|malformed|unexpected token.*json"
+        r"|jsondecodeerror|toml\S*error|malformed(?! request)|unexpected token.*json"
         rf"|{_FAILED} (configure|validate)\b|validation errors? for \w*(config|settings)|\byaml: (line|unmarshal)"
         rf"|{_FAILED} (read|load)\b.*\bconfig|\(but are exclusive\)|field not found, node|err_socket_bad_port",
     ),

@@ -20,7 +20,10 @@ _ANSWERED = (
     r"http/\d\S* [45]\d\d|returned error: ?[45]\d\d|server returned error|status(code)?[ :=]+[45]\d\d|\b50[0-4]\b"
 )
 _LOOPBACK = r"(?:127\.0\.0\.1|localhost|\[::1\])"
-_LISTENING = r"listen|running (?:on|at)|serving|started|bound|accepting|ready|available|server (?:at|on)"
+_LISTENING = (
+    r"listen|running (?:on|at)|serving|started|starting (?:\w+ )?server|bound|binding|accepting|\bready|\bavailable"
+    r"|(?<!from )server (?:at|on)"
+)
 _OPTION = r"(?:^|\s)(?:-p|--port|--listen|--bind|-l|--addr|--address|--http-port)[ =](?:[\w.\[\]*]*:)?(\d{2,5})\b"
 _BINDING = r"(?:^|\s)(?:-p|-l|-b|-H|--(?:port|listen|bind|addr|address|host))"
 _ADDRESSES = r"^\W*(?:local|(?:on your )?network):\s+http"
@@ -169,7 +172,7 @@ def _without_effect(facts: Facts) -> str:
 
 def _local(lines: list[str], command: str, wanted: set[int]) -> list[str]:
     """What says that it listens on its loopback, where nothing says that it listens on all addresses."""
-    if any(re.search(r"\b0\.0\.0\.0\b|\[::\]|\*:\d", text) for text in (*lines, command)):
+    if any(re.search(r"\b0\.0\.0\.0\b|\[::\]|\*:\d|\[ ?'any'", text) for text in (*lines, command)):
         return []
     told = [found[0] for found in (re.search(rf"{_BINDING}[ =]{_LOOPBACK}", command),) if found]
     elsewhere = _heard(lines, "") & wanted
