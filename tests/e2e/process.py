@@ -66,7 +66,7 @@ class Exit:
     @property
     def is_clean(self) -> bool:
         """Whether it ended by itself. It takes 1.5 seconds at most, which bench holds it to on a quiet machine."""
-        return self.status == 0 and self.seconds < 2.5
+        return self.status == 0 and self.seconds < 2.0
 
 
 class ServerProcess:

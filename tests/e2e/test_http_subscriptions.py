@@ -1,6 +1,7 @@
 """Subscriptions over HTTP: told within the caller's rights, and nothing left at the engine by clients that leave."""
 
 import contextlib
+import statistics
 import time
 from collections.abc import AsyncIterator
 
@@ -48,7 +49,7 @@ async def test_a_line_reaches_a_subscriber_and_nothing_is_left_when_it_has_gone(
     before = engine_connections(pid)
     async with told(guarded, era, token, uri) as (_, heard):
         took = [await heard.seconds_after(await has_printed(raw, made)) for _ in range(3)]
-        assert min(took) < 1.5  # a busy machine may be late now and then
+        assert statistics.median(took) < 1.5, took  # a busy machine may be late now and then
         # one of the two streams may use the connection of the call before
         assert engine_connections(pid) > before
     eventually(lambda: engine_connections(pid) <= before)

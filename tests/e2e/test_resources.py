@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import statistics
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable
@@ -230,7 +231,7 @@ async def test_a_line_reaches_a_subscriber_within_a_second_and_a_half(
     uri = f"container://logs/{made}"
     async with subscribed(era, uri) as (_, heard):
         took = [await heard.seconds_after(await has_printed(raw, made)) for _ in range(3)]
-        assert min(took) < 1.5  # a busy machine may be late now and then
+        assert statistics.median(took) < 1.5, took  # a busy machine may be late now and then
         assert set(heard.updated) == {uri}
 
 

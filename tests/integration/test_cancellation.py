@@ -35,9 +35,7 @@ from tests.e2e.proxy import EngineProxy
 from tests.integration.conftest import IMAGE
 
 SECONDS = 1.0
-"""So soon after it was cancelled, a call's work is over at the engine."""
-BUSY_SECONDS = 2.0
-"""As a rule where the machine has something else to do as well."""
+"""So soon after it was cancelled, a call's work is over at the engine, as a rule."""
 PATIENCE_SECONDS = 8.0
 """Where the machine is busy with something else."""
 READY_SECONDS = 20.0
@@ -87,12 +85,15 @@ class Cancelling:
     def each(
         self, name: str, arguments: dict[str, Any], moments: list[float], over: Holds, ready: Holds = _always
     ) -> None:
-        """Do so at each of these moments."""
-        took = [self(name, arguments, after, over, ready).seconds for after in moments]
-        self._record("seconds_to_end", [round(seconds, 3) for seconds in took])
-        assert min(took) < SECONDS, took
-        assert statistics.median(took) < BUSY_SECONDS, took
-        eventually(over, PATIENCE_SECONDS)
+        """Do so at each of these moments. As a rule, the work is over within a second."""
+        took = [SECONDS]
+        # once more, if the machine was busy with something else
+        for _ in range(2):
+            if statistics.median(took) >= SECONDS:
+                took = [self(name, arguments, after, over, ready).seconds for after in moments]
+                self._record("seconds_to_end", [round(seconds, 3) for seconds in took])
+                eventually(over, PATIENCE_SECONDS)
+        assert statistics.median(took) < SECONDS, took
 
     async def _cancelled(self, name: str, arguments: dict[str, Any], after: float, over: Holds, ready: Holds) -> Ended:
         settings = load()

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from mcp_docker.engine import lookup
 from mcp_docker.prompt import Plan, Prompt, Section, untold
+from mcp_docker.prompts.inspected import PROJECT, SERVICE
 from mcp_docker.prompts.network import Side, causes, log, name_of, names, neighbours, ports, side, unless_gone
 from mcp_docker.prompts.network.causes import Cause
 from mcp_docker.prompts.network.ports import MOST_PORTS, Outcome, Published
@@ -80,14 +81,14 @@ class DebugNetworking(Prompt, shows=("docker_inspect_container",)):
 
 def _named(it: Side, sought: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """Other containers that have such a name: by the name itself, or as a service, of the same project first."""
-    project = ((it.found.get("Config") or {}).get("Labels") or {}).get(names.PROJECT)
+    project = ((it.found.get("Config") or {}).get("Labels") or {}).get(PROJECT)
     ranked = []
     for at, name in enumerate(sought):
         for row in rows:
             labels = row.get("Labels") or {}
             exact = name in {str(each).lstrip("/") for each in row.get("Names") or []}
-            if (exact or name == labels.get(names.SERVICE)) and row["Id"] != it.found["Id"]:
-                ranked.append((at, not exact, labels.get(names.PROJECT) != project, row))
+            if (exact or name == labels.get(SERVICE)) and row["Id"] != it.found["Id"]:
+                ranked.append((at, not exact, labels.get(PROJECT) != project, row))
     return [row for *_, row in sorted(ranked, key=lambda rank: rank[:3])]
 
 

@@ -10,6 +10,7 @@ from mcp_docker.prompt import Plan, Prompt, Section
 from mcp_docker.prompts.compose import places, service, written
 from mcp_docker.prompts.compose.original import PRESET_NETWORKS, Original
 from mcp_docker.prompts.compose.variables import Variables
+from mcp_docker.prompts.inspected import PROJECT
 from mcp_docker.redact.secrets import hide_text
 from mcp_docker.tool import Context
 from mcp_docker.tools.fields import ContainerId
@@ -185,7 +186,7 @@ def _kept(volumes: dict[str, Any], networks: dict[str, Any], original: Original,
 
 def _not_carried(original: Original) -> list[str]:
     host, lines = original.host, []
-    if original.all_labels.get("com.docker.compose.project"):
+    if original.all_labels.get(PROJECT):
         lines.append(
             "Compose made it: the file it was made from is the better one to start from, where it still exists."
         )

@@ -3,7 +3,6 @@
 import math
 import re
 
-from mcp_docker.prompts.compose.original import words
 from mcp_docker.prompts.inspected import Inspected
 
 MIB = 1 << 20
@@ -45,7 +44,7 @@ def _short(count: int) -> str:
 
 def largest_heap(container: Inspected) -> int:
     """The bytes that the heap may grow to; 0 where nothing says so."""
-    texts = [" ".join(words(container.config.get("Entrypoint")) + words(container.config.get("Cmd")))]
+    texts = [" ".join(container.command)]
     for entry in container.config.get("Env") or []:
         name, _, value = entry.partition("=")
         texts += [value] if name in _VARIABLES else []

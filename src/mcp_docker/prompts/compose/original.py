@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from mcp_docker.prompts.inspected import Inspected
+from mcp_docker.prompts.inspected import SERVICE, Inspected
 
 PRESET_NETWORKS = frozenset({"bridge", "default", "podman", "nat"})
 _AUTOMATIC_LABELS = ("com.docker.compose.", "com.docker.swarm.", "desktop.docker.io/", "mcp-docker.")
@@ -32,17 +32,13 @@ class Original(Inspected):
     @property
     def service(self) -> str:
         """The name of the service: the one it had in Compose, or the container's."""
-        labelled = str(self.all_labels.get("com.docker.compose.service") or "")
+        labelled = str(self.all_labels.get(SERVICE) or "")
         return labelled if _KEY.fullmatch(labelled) else self.name
 
     @property
     def defaults(self) -> dict[str, Any]:
         """The image's configuration."""
         return self.image.get("Config") or {}
-
-    @property
-    def all_labels(self) -> dict[str, str]:
-        return self.config.get("Labels") or {}
 
     @property
     def labels(self) -> dict[str, str]:
@@ -74,11 +70,6 @@ class Original(Inspected):
             for name, place in sorted(networks.items())
             if name not in PRESET_NETWORKS | {"host", "none"}
         }
-
-
-def words(value: str | list[str] | None) -> list[str]:
-    """A command: Podman writes it as one text."""
-    return [value] if isinstance(value, str) and value else list(value or [])
 
 
 def key(name: str, taken: dict[str, Any]) -> str:

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from mcp_docker.prompts.compose import places
-from mcp_docker.prompts.compose.original import Original, words
+from mcp_docker.prompts.compose.original import Original
 from mcp_docker.prompts.compose.variables import Variables
+from mcp_docker.prompts.inspected import words
 
 _UNITS = ((1 << 30, "g"), (1 << 20, "m"), (1 << 10, "k"))
 _TIMES = (

@@ -15,7 +15,6 @@ from mcp_docker.tools.system.read import Event
 DEATHS = ("die", "died")
 STARTS = ("start",)
 NEVER_STARTED = ("created", "configured", "initialized")
-PROJECT, SERVICE = "com.docker.compose.project", "com.docker.compose.service"
 
 OTHER_MODES = re.compile(r"$|none|host|container:|ns:|slirp4netns|pasta|private")
 """Network modes that join no network."""
@@ -179,20 +178,8 @@ class Facts(Inspected):
         return frozenset(str(each.get("Name") or "").lower().removeprefix("rlimit_") for each in listed)
 
     @property
-    def labels(self) -> Mapping[str, str]:
-        return self.config.get("Labels") or {}
-
-    @property
     def user(self) -> str:
         return str(self.config.get("User") or "")
-
-    @cached_property
-    def command(self) -> list[str]:
-        """Entrypoint and command as one line of words."""
-        words: list[str] = []
-        for part in (self.config.get("Entrypoint"), self.config.get("Cmd")):
-            words += [part] if isinstance(part, str) and part else list(part or [])
-        return words
 
     @cached_property
     def environment(self) -> dict[str, str]:

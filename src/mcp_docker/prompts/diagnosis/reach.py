@@ -5,8 +5,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mcp_docker.prompts.diagnosis import logs
-from mcp_docker.prompts.diagnosis.facts import PROJECT, SERVICE, Facts
+from mcp_docker.prompts.diagnosis.facts import Facts
 from mcp_docker.prompts.diagnosis.findings import Cause, Finding, Weight
+from mcp_docker.prompts.inspected import PROJECT, SERVICE
 from mcp_docker.tools.containers.read import container_name
 
 CAUSES = (Cause.NAME_UNKNOWN, Cause.REFUSED, Cause.UNREACHABLE, Cause.TIMED_OUT)
@@ -123,7 +124,7 @@ def _names(facts: Facts, row: Mapping[str, Any]) -> set[str]:
     labels = row.get("Labels") or {}
     found = {container_name(row)}
     # many projects have a service called db: outside of its project, only its networks know the name
-    if labels.get(PROJECT) == facts.labels.get(PROJECT) or facts.networks_joined & set(networks) - _DEFAULTS:
+    if labels.get(PROJECT) == facts.all_labels.get(PROJECT) or facts.networks_joined & set(networks) - _DEFAULTS:
         found.add(str(labels.get(SERVICE) or ""))
     for place in networks.values():
         known = place or {}

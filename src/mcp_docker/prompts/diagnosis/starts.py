@@ -5,8 +5,9 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from mcp_docker.prompts.diagnosis.facts import OTHER_MODES, PROJECT, SERVICE, Facts
+from mcp_docker.prompts.diagnosis.facts import OTHER_MODES, Facts
 from mcp_docker.prompts.diagnosis.findings import Cause, Finding, Weight
+from mcp_docker.prompts.inspected import PROJECT, SERVICE
 from mcp_docker.tools.containers.read import container_name
 
 _WRAPPERS = re.compile(
@@ -142,11 +143,11 @@ def _of_ports(facts: Facts, cause: Cause, ports: set[int]) -> str:
 def _waits(facts: Facts) -> str:
     """The containers that Compose starts it after, and that are not yet as it wants them to be."""
     told = []
-    for each in str(facts.labels.get(_DEPENDS_ON) or "").split(","):
+    for each in str(facts.all_labels.get(_DEPENDS_ON) or "").split(","):
         service, _, rest = each.partition(":")
         for row in facts.others:
             theirs = row.get("Labels") or {}
-            ours = theirs.get(PROJECT) == facts.labels.get(PROJECT) and theirs.get(_ONE_OFF) != "True"
+            ours = theirs.get(PROJECT) == facts.all_labels.get(PROJECT) and theirs.get(_ONE_OFF) != "True"
             if ours and theirs.get(SERVICE) == service and (state := _unready(row, rest.partition(":")[0])):
                 told.append(f"{container_name(row)}, which {state}")
     return "; ".join(told)

@@ -5,11 +5,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from mcp_docker.prompts.inspected import PROJECT, SERVICE
 from mcp_docker.prompts.network import Side, name_of
 from mcp_docker.prompts.network.causes import Cause, overridden
-
-PROJECT = "com.docker.compose.project"
-SERVICE = "com.docker.compose.service"
 
 _SERVICE = (PROJECT, SERVICE, "com.docker.swarm.service.id")
 
